@@ -298,6 +298,7 @@ export function createApi(options: ApiOptions): Hono<Env> {
     const allowed = {
       session: ({ namespace }: SessionRow): boolean => may.has(namespace),
       key: ({ namespace }: SessionRow): boolean => readable.has(namespace),
+      several: may.size === (await sessions.namespaces()).length,
       counters: (namespace: string): boolean => may.has(namespace),
     };
     const { from, to } = query;

@@ -202,7 +202,17 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
   };
   const api = createApi({
     sessions: new Sessions({ index, objects, keys, orders, readings }),
-    exporter: new Exporter({ index, objects, keys, orders, ...shown, trust, counters: options.counters ?? NO_COUNTERS, now }),
+    exporter: new Exporter({
+      index,
+      objects,
+      keys,
+      orders,
+      readings,
+      ...shown,
+      trust,
+      counters: options.counters ?? NO_COUNTERS,
+      now,
+    }),
     orders,
     readings,
     sinks,

@@ -3,6 +3,7 @@ import {
   EvidenceError,
   MAX_CHUNK,
   MAX_RANGE,
+  MAX_READINGS,
   MAX_SEGMENT_BYTES,
   type Member,
   members,
@@ -19,15 +20,20 @@ import type { TransparencyLog } from './log/transparency-log.ts';
 import type { Objects } from './objects/index.ts';
 import { NothingToExport } from './nothing-to-export.ts';
 import type { Orders } from './orders/orders.ts';
+import type { ReadRow } from './evidence-index/leaves.ts';
+import type { Readings } from './readings/readings.ts';
 
 /** Rows that are read at once. */
 const PAGE = 100;
+/** Readings of one session that its file has, the newest: each comes with a proof. */
+const MAX_OF_SESSION = 64;
 
 export interface ExporterOptions {
   readonly index: EvidenceIndex;
   readonly objects: Objects;
   readonly keys: Pick<SessionKeys, 'of' | 'wrapped'>;
   readonly orders: Pick<Orders, 'erasureOf'>;
+  readonly readings: Pick<Readings, 'textOf'>;
   readonly log: () => Promise<TransparencyLog>;
   /** The newest checkpoint that may be shown; undefined while it waits for witnesses. */
   readonly published: (log: TransparencyLog) => Published | undefined;
@@ -47,6 +53,8 @@ export interface ExportRequest {
 export interface Allowed {
   readonly session: (row: SessionRow) => boolean;
   readonly key: (row: SessionRow) => boolean;
+  /** Who read several sessions at once, which names none. */
+  readonly several: boolean;
   /** What pods of a namespace counted. */
   readonly counters: (namespace: string) => boolean;
 }
@@ -77,7 +85,9 @@ export class Exporter {
       counter: ({ pending, last }) => last?.session === row.session || pending.some(([session]) => session === row.session),
     });
     const moment = await this.#moment();
-    return joined([await this.#head(moment, since), told(counted), this.#session(row, moment, formOf(wrapped, isReadable))]);
+    const head = await this.#head(moment, since);
+    const session = this.#session(row, moment, formOf(wrapped, isReadable));
+    return joined([head, told(counted), this.#readingsOf(row, moment), session]);
   }
 
   /**
@@ -105,7 +115,8 @@ export class Exporter {
     const named = new Set(counted.flatMap(({ counter }) => counter.pending.map(([session]) => session)));
     const form = (row: SessionRow): KeyForm => formOf(wrapped, allowed.key(row));
     const sessions = this.#sessions(span, moment, { session: allowed.session, form }, named);
-    return joined([await this.#head(moment, since), this.#range(span, moment), told(counted), sessions]);
+    const head = await this.#head(moment, since);
+    return joined([head, this.#range(span, moment), told(counted), this.#readings(span, moment, allowed), sessions]);
   }
 
   #counted(wanted: Wanted): ReturnType<typeof settledCounters> {
@@ -141,6 +152,37 @@ export class Exporter {
       [chunk, first] = [[], index + 1];
     }
     if (chunk.length > 0) yield members.entries(first, chunk);
+  }
+
+  async *#readingsOf({ session }: SessionRow, moment: Moment): AsyncGenerator<Member> {
+    const rows = await this.#options.index.leaves.readsOf(session, 0, MAX_OF_SESSION);
+    for (const { leaf, digest } of rows.toReversed()) {
+      if (leaf >= moment.head.size) continue;
+      yield await this.#proof(leaf, moment);
+      const text = (await this.#options.readings.textOf(digest)) ?? Buffer.alloc(0);
+      yield members.reading(leaf, await entryOf(moment.log, leaf), text);
+    }
+  }
+
+  /** Of the range, which has the entries of all, those of which it may be said and is known who it was. */
+  async *#readings(span: Span, moment: Moment, allowed: Allowed): AsyncGenerator<Member> {
+    let [from, left] = [span.from, MAX_READINGS];
+    while (left > 0) {
+      const rows = await this.#options.index.leaves.readsIn({ from, to: span.to }, PAGE);
+      for (const row of rows) {
+        from = row.leaf + 1;
+        const text = (await this.#mayTell(row, allowed)) ? await this.#options.readings.textOf(row.digest) : undefined;
+        if (text === undefined || left-- <= 0) continue;
+        yield members.reading(row.leaf, await entryOf(moment.log, row.leaf), text);
+      }
+      if (rows.length < PAGE) return;
+    }
+  }
+
+  async #mayTell({ session }: ReadRow, allowed: Allowed): Promise<boolean> {
+    if (session === null) return allowed.several;
+    const row = await this.#options.index.session(session);
+    return row !== undefined && allowed.session(row);
   }
 
   /** Those of the range, then those that pods named, wherever they are. */

@@ -461,11 +461,15 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
     const { page } = await come();
     await page.goto(`${site.url}/sessions/${world.plain.name}`);
     await page.getByRole('listbox').waitFor();
-    expect(await walk(page, 9)).toEqual([
+    // Who reads it for the first time is told of nobody.
+    await page.reload();
+    await page.getByRole('listbox').waitFor();
+    expect(await walk(page, 10)).toEqual([
       'A data/orders-db',
       'BUTTON Copy',
       'A Evidence file',
       'BUTTON Records as NDJSON',
+      expect.stringMatching(/^SUMMARY Who read this session: \d+ entr/),
       'BUTTON all 23',
       'BUTTON denied 1',
       'BUTTON errors 1',

@@ -1,6 +1,7 @@
 import { brokenCounters } from './broken-counters.ts';
 import { brokenFiles, flips, hostileNames, whole } from './broken-files.ts';
 import { brokenKeys } from './broken-keys.ts';
+import { brokenReadings } from './broken-readings.ts';
 import { brokenLog, brokenRanges } from './broken-log.ts';
 import { brokenSegments, hugeNumbers } from './broken-segments.ts';
 import { type Case, cases } from './files.ts';
@@ -20,6 +21,7 @@ for (const part of [
   brokenRanges,
   brokenKeys,
   brokenCounters,
+  brokenReadings,
 ])
   part();
 /** Cases with a verdict of their own. */

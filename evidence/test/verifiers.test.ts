@@ -9,7 +9,7 @@ import { a as A, type Case, type Expected } from './files.ts';
 import { POLICY, TRUST } from './world.ts';
 
 const VERIFIER = join(import.meta.dirname, '../verifier/verify.mjs');
-type Said = Pick<FileVerdict, 'verdict' | 'log' | 'counters' | 'sessions'> & {
+type Said = Pick<FileVerdict, 'verdict' | 'log' | 'counters' | 'readings' | 'sessions'> & {
   readonly break?: { readonly member?: string; readonly code: string };
   readonly exit?: number;
 };
@@ -63,12 +63,13 @@ function run(args: readonly string[]): string {
 }
 
 /** What has to be the same: words, numbers and codes, not sentences. */
-function core({ verdict, break: found, log, counters, sessions }: Said): unknown {
+function core({ verdict, break: found, log, counters, readings, sessions }: Said): unknown {
   return {
     verdict,
     ...(found === undefined ? {} : { member: found.member, code: found.code }),
     ...(log === undefined ? {} : { log }),
     ...(counters === undefined ? {} : { counters }),
+    ...(readings === undefined ? {} : { readings }),
     sessions: sessions.map(({ session, verdict: word, segments, records, contents, agent, logged, erasure, break: at }) => ({
       session,
       word,

@@ -18,6 +18,7 @@ import {
   mlDsaSigner,
   noteSigner,
   sealOrder,
+  sealReading,
   parseSegment,
   type PodIdentity,
   proveConsistency,
@@ -200,6 +201,16 @@ export const anErasure = (session: string, by = logKey): ReturnType<typeof sealO
     { kind: 'erasure', session, by: 'alice@shop.test', reason: 'request 4711', at: 1_790_000_100_000, salt: '5a'.repeat(16) },
     by,
   );
+
+/** That somebody read a session, or several, by the log's key unless another is said. */
+export const aReading = (session: string | null, by = logKey): ReturnType<typeof sealReading> => {
+  const period = session === null ? { period: { from: 1, to: 2 } } : {};
+  const reader = `jane\r\n\0=1+1 \u202e\ud800`;
+  return sealReading(
+    { kind: 'read', session, ...period, way: 'replay', by: reader, at: 1_790_000_200_000, salt: 'a5'.repeat(16) },
+    by,
+  );
+};
 
 /** A log of entries. */
 export class World {

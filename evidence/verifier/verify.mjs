@@ -130,6 +130,9 @@ const LEAVES = {
   4: ['gap', (v) => strict({ session, first: int(0, 0xffffffff), last: int(0, 0xffffffff), at: num })(v) && v.first <= v.last],
 };
 const ORDER = strict({ kind: one('erasure', 'hold', 'release'), session, by: str(256, 1), reason: str(500, 1), at: num, salt: like(/^[0-9a-f]{32}$/) });
+const READING = strict({
+  kind: one('read'), session: orNull(session), 'period?': strict({ from: num, to: num }), way: one(...WAYS), by: str(256, 1), at: num, salt: like(/^[0-9a-f]{32}$/),
+});
 const TYPES = 'session.open action approval columns rows done output resize line file content bytes note session.close'.split(' ');
 const RECORD = open({ seq: int(), at: num, mono: num, type: one(...TYPES) });
 
@@ -498,15 +501,16 @@ function headerOf(name, size) {
 
 const MOST = {
   head: 1024, checkpoint: MAX_NOTE, consistency: MAX_PROOF, range: MAX_PROOF, entries: MAX_CHUNK * 65537, proof: MAX_PROOF + MAX_NOTE,
-  counter: 16384, erasure: 65535, order: 8192, key: 32, wrapped: 8192, segment: MAX_SEGMENT,
+  counter: 16384, reading: 8192, erasure: 65535, order: 8192, key: 32, wrapped: 8192, segment: MAX_SEGMENT,
 };
 const KEYS = ['key', 'wrapped'];
 const AFTER = ['proof', 'erasure', ...KEYS, 'segment'];
-const COUNTED = ['counter', ...AFTER];
+const READ = ['reading', ...AFTER];
+const COUNTED = ['counter', ...READ];
 /** What may stand behind what. */
 const NEXT = {
   start: ['head'], head: ['checkpoint'], checkpoint: ['consistency', 'range', ...COUNTED], consistency: ['range', ...COUNTED],
-  range: ['entries'], entries: ['entries', ...COUNTED], counter: COUNTED, proof: ['erasure', 'segment'],
+  range: ['entries'], entries: ['entries', ...COUNTED], counter: COUNTED, reading: READ, proof: ['reading', 'erasure', 'segment'],
   erasure: ['order', ...KEYS, 'proof', 'segment'], order: [...KEYS, 'proof', 'segment'], key: ['proof', 'segment'], wrapped: ['proof', 'segment'], segment: AFTER,
 };
 function placeOf(name) {
@@ -514,7 +518,7 @@ function placeOf(name) {
   if (fixed !== undefined) return [fixed];
   const [, of] = /^(erasure|order|key|wrapped)\/s-[a-z2-7]{16}$/.exec(name) ?? [];
   if (of !== undefined) return [of, name.slice(of.length + 1)];
-  const [, kind, whose, number = ''] = /^(log\/entries|counter|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
+  const [, kind, whose, number = ''] = /^(log\/entries|counter|reading|proof|segment)\/(?:(s-[a-z2-7]{16})\/)?([^/]+)$/.exec(name) ?? [];
   const sound = decimal(number) !== undefined && (kind === 'segment') === (whose !== undefined);
   if (!sound) fail('MalformedBundle', `${name} is no member of version 1`);
   return whose === undefined ? [kind.replace('log/', ''), decimal(number)] : [kind, whose, decimal(number)];
@@ -582,7 +586,7 @@ const claimed = (segments, own, claims) => {
 /** The entries of a range of the log, and what they say of sessions. */
 class Range {
   constructor([from, to], hashes, trust) {
-    Object.assign(this, { from, to, hashes, trust, leaves: Buffer.alloc((to - from) * 32), taken: 0, first: Infinity, last: -Infinity, sessions: new Map() });
+    Object.assign(this, { from, to, hashes, trust, leaves: Buffer.alloc((to - from) * 32), taken: 0, first: Infinity, last: -Infinity, sessions: new Map(), readings: new Map() });
   }
   get times() {
     return this.first === Infinity ? { first: null, last: null } : { first: this.first, last: this.last };
@@ -606,6 +610,7 @@ class Range {
   }
   #remember(entry, at) {
     const leaf = maybe(() => readEntry(entry));
+    if (leaf?.kind === 'read' && isByLog(entry, this.trust)) this.readings.set(this.from + at, readingOf(leaf, this.from + at));
     if (leaf === undefined || leaf.kind === 'registration' || leaf.kind === 'read') return;
     const about = this.sessions.get(leaf.session) ?? { numbers: new Map(), entries: 0, erasure: undefined, twice: undefined };
     this.sessions.set(leaf.session, about);
@@ -636,15 +641,18 @@ function judgeAbsent(sessions, range, claims) {
     if (!sessions.has(name)) sessions.set(name, { session: name, verdict: 'missing', ...none, agent: [...of.values()].at(-1).agent });
 }
 
+const readingOf = ({ session: name, way, at }, entry) => ({ ...(name !== null && { session: name }), way, at, entry });
+const CONTEXTS = { 3: 'chaperone/erasure/v1\0', 6: 'chaperone/read/v1\0' };
 const isByLog = (entry, { origin, policy }) => {
-  const over = Buffer.concat([Buffer.from('chaperone/erasure/v1\0'), entry.subarray(66)]);
+  const over = Buffer.concat([Buffer.from(CONTEXTS[entry[1]]), entry.subarray(66)]);
   return policy.logs.some(({ type, name, key }) => type === 1 && name === origin && signed('ed25519', key, over, entry.subarray(2, 66)));
 };
 
 function verifyFile(path, trust) {
   let [member, last, note, proof, range, judge, head, consistency] = [undefined, 'start'];
   const [sessions, claims, links, counters] = [new Map(), new Map(), new Map(), []];
-  let after = '';
+  const readings = new Map();
+  let [after, newestReading, taken] = ['', -1, 0];
   const begin = (name, isFirst) => {
     if (judge?.name === name && !isFirst) return judge;
     endSession();
@@ -713,6 +721,30 @@ function verifyFile(path, trust) {
       counters.push({ agent, at: clock.wall, opened, sealed, pending: pending.length + more, more });
       for (const [name, segments] of pending) claims.set(name, (claims.get(name) ?? new Map()).set(own, { segments, agent }));
       if (newest !== null) links.set(own, newest);
+    },
+    reading(bytes, index) {
+      if (judge !== undefined) fail('MalformedBundle', 'a reading stands among sessions');
+      const own = proof;
+      proof = undefined;
+      if (index <= newestReading) fail('MalformedBundle', 'readings do not follow by their entries');
+      newestReading = index;
+      if (taken++ >= MAX_COUNTERS) fail('LimitExceeded', 'there are too many readings');
+      const end = bytes.length < 2 ? Infinity : 2 + bytes.readUInt16BE();
+      if (end > bytes.length) fail('MalformedBundle', 'a reading ends within its entry');
+      const [entry, text] = [bytes.subarray(2, end), bytes.subarray(end)];
+      const leaf = maybe(() => readEntry(entry));
+      if (leaf?.kind !== 'read') fail('MalformedLeaf', 'what should be a reading is another entry');
+      if (!isByLog(entry, trust)) fail('SignatureInvalid', 'the log did not sign a reading');
+      const place = range !== undefined && index >= range.from && index < range.to ? index - range.from : undefined;
+      if (proven(leafHash(entry), own, place) !== index) fail('NotLogged', 'the proof is of another entry');
+      const found = readingOf(leaf, index);
+      if (text.length > 0) {
+        const said = orElse('PayloadAltered', 'a reading has another shape', () => parse(READING, text));
+        const isIt = sha256(text).toString('hex') === leaf.order && said.session === leaf.session && said.at === leaf.at && said.way === leaf.way;
+        if (!isIt) fail('PayloadAltered', 'a reading is not the one that the log names');
+        Object.assign(found, { by: said.by }, said.period && { period: said.period });
+      }
+      readings.set(index, found);
     },
     proof(bytes, index) {
       proof = readEntryProof(bytes);
@@ -784,7 +816,8 @@ function verifyFile(path, trust) {
   const log = { origin: head.origin, size: head.size, root: head.root.toString('base64'), quorum: head.quorum, witnesses: head.witnesses };
   if (trust.since !== undefined) log.since = { size: trust.since.size, verdict: sinceWord(trust.since, head, consistency) };
   if (range !== undefined) log.range = { from: range.from, to: range.to, ...range.times };
-  return { verdict: sessions.size === 0 ? 'empty' : 'sound', log, ...(counters.length > 0 && { counters }), sessions: [...sessions.values()] };
+  const told = [...new Map([...(range?.readings ?? []), ...readings]).values()].toSorted((a, b) => a.entry - b.entry);
+  return { verdict: sessions.size === 0 && (range === undefined || told.length === 0) ? 'empty' : 'sound', log, ...(counters.length > 0 && { counters }), ...(told.length > 0 && { readings: told }), sessions: [...sessions.values()] };
 }
 
 function sinceWord(since, head, consistency) {

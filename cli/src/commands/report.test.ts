@@ -216,6 +216,18 @@ test('keys says who signed, since when, and which keys are believed', async () =
   });
 });
 
+test('reads says who read evidence: of one session, and of a time', async () => {
+  for await (const _ of client.records(whole));
+  const { rows } = await json('reads');
+  expect(rows).toContainEqual(
+    expect.objectContaining({ by: 'local', way: 'replay', session: whole, agent: 'infra-agent', to: null }),
+  );
+  expect(rows[0]).toMatchObject({ by: 'local', way: 'export', session: null, from: '1970-01-01T00:00:00.000Z' });
+  const entries = rows.map(({ entry }) => Number(entry));
+  expect(entries).toEqual(entries.toSorted((a, b) => a - b));
+  expect((await json('reads', { filter: { agent: 'infra-agent' } })).rows.map(({ session }) => session)).toEqual([whole]);
+});
+
 test('CSV reads back as it was, and no cell of it is a formula or has lines', async () => {
   for (const kind of ['approvals', 'denials', 'masking'] as const) {
     const { out, err } = await report(kind, 'csv');

@@ -113,7 +113,7 @@ describe('an exported period', () => {
     const found = await verify('all.evidence', '--since', at('kept'));
     expect(found.code).toBe(0);
     expect(found.out).toMatch(
-      /every entry from 0 to \d is here, of 2\S+Z to 2\S+Z; append-only since the \d entr(?:y|ies) of the kept checkpoint\n/,
+      /every entry from 0 to \d is here, of 2\S+Z to 2\S+Z; append-only since the \d entr(?:y|ies) of the kept checkpoint; \d entr(?:y|ies) of who read evidence\n/,
     );
     expect(found.out.match(/ {2}complete: /g)).toHaveLength(2);
     const lines = (await verify('all.evidence', '--since', at('kept'), '-o', 'json')).out.trimEnd().split('\n');

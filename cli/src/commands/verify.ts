@@ -133,12 +133,13 @@ export async function report(
   }
 }
 
-function fileFindings({ verdict, break: found, log, counters = [] }: FileVerdict): string {
+function fileFindings({ verdict, break: found, log, counters = [], readings = [] }: FileVerdict): string {
   if (found !== undefined)
     return `${found.member === undefined ? '' : `${found.member}: `}${found.message} (${found.code}); nothing is said of its sessions`;
   const unnamed = counters.reduce((sum, { more }) => sum + more, 0);
   const uncounted = unnamed === 0 ? '' : `; pods had ${unnamed} more unfinished sessions than they named`;
-  const about = log === undefined ? '' : logFindings(log) + uncounted;
+  const read = readings.length === 0 ? '' : `; ${entries(readings.length)} of who read evidence`;
+  const about = log === undefined ? '' : logFindings(log) + uncounted + read;
   return verdict === 'empty' ? `it holds no evidence (EvidenceIncomplete); ${about}` : about;
 }
 

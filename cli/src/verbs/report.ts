@@ -7,7 +7,16 @@ import { holdersOf } from './verify.ts';
 import { type CollectorFlags, outputOption, withClient, withCollector, withExamples } from './common.ts';
 
 /** As REPORT_KINDS of the evidence package has them, which a test compares: help loads nothing. */
-export const KINDS = ['population', 'access', 'approvals', 'denials', 'masking', 'gaps', 'keys'] as const satisfies ReportKind[];
+export const KINDS = [
+  'population',
+  'access',
+  'approvals',
+  'denials',
+  'masking',
+  'gaps',
+  'reads',
+  'keys',
+] as const satisfies ReportKind[];
 
 interface ReportFlags extends CollectorFlags {
   readonly from?: string;
@@ -43,6 +52,7 @@ export function addReport(program: Command, options: VerbOptions): void {
   denials     what was refused, or would have been
   masking     what was hidden from whom, by label
   gaps        sessions that are interrupted, incomplete, altered or erased; declared gaps; holds
+  reads       who read evidence: when, how much, of which session or time
   keys        registrations and keys that signed, and those that are believed
 
 Times are as those of export, and rights too: records are reported of sessions that you may replay. A report names controls

@@ -22,6 +22,7 @@ import { ARCHIVE_END, archived, type Member } from './archive.ts';
  *     log/range                 that the entries that follow are all of a range of the log; may be left out
  *     log/entries/INDEX         entries from INDEX on, as a bundle of C2SP tlog-tiles has them; as many as it takes
  *     counter/NUMBER            what pods counted, upwards from 0 and by their nkeys; as many as are known to be of use
+ *     reading/INDEX             an entry that says that somebody read, and the text that says who; behind its proof, where it is in no range
  *     proof/INDEX               C2SP tlog-proof of the entry of what follows, where it is in no range
  *     erasure/SESSION           the log's entry of the order by which the session was erased
  *     order/SESSION             the text of that order; may be left out
@@ -36,6 +37,10 @@ const MAX_PROOF_TEXT_BYTES = 16 * 1024;
 const MAX_COUNTER_BYTES = 16 * 1024;
 /** Counters of one file: more than the ConfigMaps of an installation hold, so that whoever makes pods keeps nobody from a file. */
 export const MAX_COUNTERS = 65_536;
+/** Readings of one file that say who it was. */
+export const MAX_READINGS = 4096;
+/** An entry, and a text whose name may be escaped, every character. */
+const MAX_READING_BYTES = 8192;
 /** Entries of one member. */
 export const MAX_CHUNK = 64;
 const MAX_CHUNK_BYTES = MAX_CHUNK * (2 + MAX_ENTRY_BYTES);
@@ -56,7 +61,7 @@ export interface SessionMember {
 /** What a member is, by its name. */
 export type Place =
   | { readonly kind: 'head' | 'checkpoint' | 'consistency' | 'range' }
-  | { readonly kind: 'entries' | 'proof' | 'counter'; readonly index: number }
+  | { readonly kind: 'entries' | 'proof' | 'counter' | 'reading'; readonly index: number }
   | SessionMember
   | SegmentMember;
 
@@ -74,12 +79,12 @@ export function placeOf(name: string): Place | undefined {
   const [, kind, about = ''] = /^(erasure|order|key|wrapped)\/([^/]+)$/.exec(name) ?? [];
   if (kind !== undefined) return SESSION_ID.test(about) ? { kind: kind as SessionMember['kind'], session: about } : undefined;
   const [, folder = '', session = '', decimal = ''] =
-    /^(log\/entries|counter|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
+    /^(log\/entries|counter|reading|proof|segment)\/(?:([^/]+)\/)?([^/]+)$/.exec(name) ?? [];
   const number = readDecimal(decimal);
   if (number === undefined) return undefined;
   if (folder === 'segment') return SESSION_ID.test(session) ? { kind: 'segment', session, number } : undefined;
   if (session !== '') return undefined;
-  return { kind: folder === 'proof' || folder === 'counter' ? folder : 'entries', index: number };
+  return { kind: folder === 'log/entries' ? 'entries' : (folder as 'counter' | 'reading' | 'proof'), index: number };
 }
 
 const MOST: Readonly<Record<Place['kind'], number>> = {
@@ -89,6 +94,7 @@ const MOST: Readonly<Record<Place['kind'], number>> = {
   range: MAX_PROOF_TEXT_BYTES,
   entries: MAX_CHUNK_BYTES,
   counter: MAX_COUNTER_BYTES,
+  reading: MAX_READING_BYTES,
   proof: MAX_PROOF_TEXT_BYTES + MAX_NOTE_BYTES,
   erasure: MAX_ENTRY_BYTES,
   order: MAX_ORDER_BYTES,
@@ -136,6 +142,12 @@ export const members = {
     name: `counter/${index}`,
     bytes: Buffer.from(JSON.stringify({ registration, certificate, counter })),
   }),
+  /** @param text - empty where nobody says any more who it was */
+  reading: (index: number, entry: Buffer, text: Buffer): Member => {
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(entry.length);
+    return { name: `reading/${index}`, bytes: Buffer.concat([length, entry, text]) };
+  },
   proof: (proof: ProofFile): Member => ({ name: `proof/${proof.index}`, bytes: formatProofFile(proof) }),
   erasure: (session: string, entry: Buffer): Member => ({ name: `erasure/${session}`, bytes: entry }),
   order: (session: string, text: Buffer): Member => ({ name: `order/${session}`, bytes: text }),

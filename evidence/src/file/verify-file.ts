@@ -1,4 +1,4 @@
-import type { GivenOrder } from '../api.ts';
+import type { GivenOrder, GivenReading } from '../api.ts';
 import { Claims, type PodCount } from './claims.ts';
 import { DataKey, type KeyHolder } from '../data-key.ts';
 import { EvidenceError, orUndefined } from '../errors.ts';
@@ -18,6 +18,7 @@ import { openOrder, verifyOrderLeaf } from '../order.ts';
 import type { SegmentContent } from '../segment.ts';
 import type { VerifiedSegment } from '../verify.ts';
 import { type Member, readArchive } from './archive.ts';
+import { FileReadings } from './readings.ts';
 import { type Unwrapped, unwrapped } from './wrapped.ts';
 import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentMember, type SessionMember } from './layout.ts';
 
@@ -70,6 +71,8 @@ export interface FileVerdict {
   readonly log?: LogSummary;
   /** What pods counted, where the file has it. */
   readonly counters?: readonly PodCount[];
+  /** Who read evidence, in the order of their entries, where the file says so. */
+  readonly readings?: readonly GivenReading[];
   readonly sessions: readonly FileSessionVerdict[];
 }
 
@@ -122,12 +125,13 @@ export async function verifyEvidence(
 const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> = {
   start: ['head'],
   head: ['checkpoint'],
-  checkpoint: ['consistency', 'range', 'counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  consistency: ['range', 'counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  checkpoint: ['consistency', 'range', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  consistency: ['range', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
   range: ['entries'],
-  entries: ['entries', 'counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  counter: ['counter', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  proof: ['erasure', 'segment'],
+  entries: ['entries', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  counter: ['counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  reading: ['reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  proof: ['reading', 'erasure', 'segment'],
   erasure: ['order', 'key', 'wrapped', 'proof', 'segment'],
   order: ['key', 'wrapped', 'proof', 'segment'],
   key: ['proof', 'segment'],
@@ -152,6 +156,7 @@ class EvidenceFile {
   readonly #logged = new Map<string, Logged>();
   readonly #judged = new Map<string, FileSessionVerdict>();
   readonly #claims: Claims;
+  readonly #readings = new FileReadings((leaf) => this.#isByLog(leaf));
   #judge: SessionJudge | undefined;
   #proof: Buffer | undefined;
   /** What was ordered about the session that is judged, and the digest of its text. */
@@ -179,6 +184,7 @@ class EvidenceFile {
     else if (place.kind === 'range') this.#takeRange(bytes);
     else if (place.kind === 'entries') this.#takeEntries(place.index, bytes);
     else if (place.kind === 'counter') this.#claims.take(place.index, bytes);
+    else if (place.kind === 'reading') this.#takeReading(place.index, bytes);
     else if (place.kind === 'proof') this.#takeProof(place.index, bytes);
     else if (place.kind === 'wrapped') this.#takeWrapped(place, own, isOfErased(before));
     else if ('session' in place) this.#takeOf(place, bytes, before);
@@ -200,10 +206,13 @@ class EvidenceFile {
     const since = this.#sinceVerdict();
     const log = { ...this.#log, ...(since === undefined ? {} : { since }), ...this.#rangeSummary() };
     const { counted } = this.#claims;
+    const readings = this.#readings.all;
     return {
-      verdict: sessions.length === 0 ? 'empty' : 'sound',
+      // Of a session whose segments were taken out of its file who read it is no evidence.
+      verdict: sessions.length === 0 && (this.#range === undefined || readings.length === 0) ? 'empty' : 'sound',
       log,
       ...(counted.length === 0 ? {} : { counters: counted }),
+      ...(readings.length === 0 ? {} : { readings }),
       sessions,
     };
   }
@@ -275,6 +284,7 @@ class EvidenceFile {
     const leaf = orUndefined(() => decodeLeaf(entry));
     if (leaf === undefined) return;
     this.#watcher?.entry(leaf, this.#indexOf(at));
+    this.#readings.remember(leaf, this.#indexOf(at));
     if (leaf.kind === 'registration' || leaf.kind === 'read') return;
     const { session } = leaf.statement;
     const logged: Logged = this.#logged.get(session) ?? { numbers: new Map<number, number>(), entries: 0 };
@@ -328,6 +338,18 @@ class EvidenceFile {
     const proof = this.#proof;
     this.#proof = undefined;
     return proof;
+  }
+
+  #takeReading(index: number, bytes: Buffer): void {
+    if (this.#judge !== undefined) throw malformed('a reading stands among sessions');
+    const proof = this.#ownProof();
+    this.#readings.take(index, bytes, (hash) => {
+      const range = this.#range?.proof;
+      const isInRange = range !== undefined && index >= range.from && index < range.to;
+      const found = proof === undefined ? undefined : this.#provenAt(hash, proof);
+      if (proof === undefined ? !isInRange || !this.#hashAt(index - range.from).equals(hash) : found !== index)
+        throw new EvidenceError('NotLogged', 'nothing proves that a reading is in the log');
+    });
   }
 
   #takeErasure({ session }: SessionMember, entry: Buffer): void {

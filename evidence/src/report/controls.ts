@@ -16,5 +16,6 @@ export const CONTROLS: Readonly<Record<ReportKind, readonly string[]>> = {
     'PCI DSS 10.3.2, 10.5.1, 10.7',
     'HIPAA 164.312(c)(1), 164.316(b)(2)(i)',
   ],
+  reads: ['SOC 2 CC6.1, CC7.2', 'ISO 27001 A.5.33, A.8.15', 'PCI DSS 10.2.1.3, 10.3.1', 'HIPAA 164.308(a)(1)(ii)(D), 164.312(b)'],
   keys: ['SOC 2 CC6.1', 'ISO 27001 A.5.16, A.8.24', 'PCI DSS 3.6, 8.2.1', 'HIPAA 164.312(a)(2)(i)'],
 };

@@ -3,6 +3,7 @@ import { type FileTrust, type LogSummary, verifyEvidence } from '../file/verify-
 import { AccessMatrix, Approvals, Denials, Masking } from './actions.ts';
 import { CONTROLS } from './controls.ts';
 import { Keys } from './keys.ts';
+import { Reads } from './reads.ts';
 import { type Context, MAX_REPORT_ROWS, type Reporter, ReportRefused, type Row, tooMany } from './rows.ts';
 import { Gaps, Population, POPULATION_PROOF_COLUMNS } from './sessions.ts';
 
@@ -13,6 +14,7 @@ const REPORTERS = {
   denials: () => new Denials(),
   masking: () => new Masking(),
   gaps: () => new Gaps(),
+  reads: () => new Reads(),
   keys: () => new Keys(),
 } as const satisfies Record<string, () => Reporter>;
 
