@@ -3,7 +3,7 @@ import { Agent, request, type RequestOptions } from 'node:https';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeNkey, generateSigner } from '@chaperone/evidence';
-import { CONTROL_PATHS, CONTROL_PROTOCOL, enrolmentProof, StreamLine } from '@chaperone/policy';
+import { CONTROL_PATHS, CONTROL_PROTOCOLS, enrolmentProof, StreamLine } from '@chaperone/policy';
 
 /** Where the operator serves sidecars. */
 export interface Operator {
@@ -59,7 +59,7 @@ export class FleetPod {
     const nkeyProof = this.#nkey.sign(enrolmentProof(this.#token, tlsPublicKey)).toString('base64');
     const nkey = encodeNkey(this.#nkey.publicKey);
     const enrolled = await this.#post(CONTROL_PATHS.enrol, {
-      protocol: CONTROL_PROTOCOL,
+      protocol: CONTROL_PROTOCOLS.at(-1),
       version: '0.1.0',
       tlsPublicKey,
       nkey,
