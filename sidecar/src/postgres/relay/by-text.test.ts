@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Access } from '@chaperone/policy';
 import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Statement, StatementParser } from '../actions/index.ts';
@@ -8,7 +9,8 @@ import { NAMES, SHAPES } from '../masking/injection.test-support.ts';
 import { openSession, type Session } from '../masking/session.test-support.ts';
 import { anAccess } from '../masking/testbed.test-support.ts';
 import { ByText, confirmed } from './by-text.ts';
-import { isNoWorse, judgeTree } from './judgement.ts';
+import { isNoWorse, type Judgement, judgeTree } from './judgement.ts';
+import { Judgements } from './judgements.ts';
 
 /** Some statements of each kind; the oracle of generated queries looks at every one of its own. */
 const ONE_IN = 10;
@@ -34,6 +36,9 @@ const FIELDS = [
   "select ('public').current_setting",
   "select ('select to_tsvector(name) from app.customers').ts_stat",
 ];
+
+/** As the server describes a column of text that is no table's. */
+const UNTYPED = { tableOid: 0, attributeNumber: 0, typeOid: 25, typeSize: -1, typeModifier: -1, format: 0 } as const;
 
 const access = anAccess({
   inference: 'limit',
@@ -110,5 +115,29 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 14 || major === 1
     expect(wrong).toEqual([]);
     expect(short).toBeGreaterThan(40);
     for (const sql of READS) expect(await differs(sql, byText)).toEqual([]);
+  });
+
+  it('what was looked through is read once for each policy and each catalogue', async () => {
+    const { catalog } = session;
+    const sql = 'select name from app.customers';
+    const [statement] = await parser.classify(Buffer.from(sql));
+    const foretold = statement && new ByText().judge(statement, { access, catalog });
+    if (foretold === undefined) throw new Error('its text does not tell');
+    const { tree } = await session.run(sql);
+    const fields = [{ ...UNTYPED, name: 'name' }];
+    const judgements = new Judgements();
+    const read = (now: Access, known = catalog): Judgement =>
+      judgements.read(foretold.judgement, tree, fields, { access: now, catalog: known, major });
+    const [same, none] = [
+      { ...access, digest: 'same' },
+      { ...access, digest: 'none', rules: [] },
+    ];
+    const first = read(same);
+    expect(first).toEqual(judgeTree(foretold.judgement.statement, [tree], fields, { access: same, catalog, major }));
+    expect(read(same)).toBe(first);
+    expect(read(none).refusal?.code).toBe('NoRuleAllows');
+    expect(read(same).refusal).toBeUndefined();
+    const again = read(same);
+    expect(read(same, { ...catalog })).not.toBe(again);
   });
 });

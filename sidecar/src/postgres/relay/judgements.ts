@@ -1,6 +1,6 @@
 import type { Access } from '@chaperone/policy';
 import { blankLiterals } from '../actions/index.ts';
-import { treeKey, TreeError } from '../masking/index.ts';
+import { type Catalog, treeKey, TreeError } from '../masking/index.ts';
 import type { FieldDescription } from '../wire/index.ts';
 import { type Held, type JudgeContext, type Judgement, judgeTree } from './judgement.ts';
 
@@ -17,6 +17,8 @@ const MAX_KEPT = 64 * 1024;
 export class Judgements {
   #context: JudgeContext | undefined;
   readonly #known = new Map<string, Judgement>();
+  /** Of what was only looked through, by what is held of it: what its tree says, and by which catalogue. */
+  readonly #read = new WeakMap<Judgement, { readonly judgement: Judgement; readonly catalog: Catalog }>();
 
   /** As {@link judgeTree}. */
   judge(
@@ -42,6 +44,19 @@ export class Judgements {
       if (this.#known.size <= MAX_JUDGEMENTS) break;
       this.#known.delete(oldest);
     }
+    return judgement;
+  }
+
+  /**
+   * The verdict under another policy on what was judged by its text: now its tree is read. It is asked for at each execution, so it is
+   * read once for each policy and catalogue.
+   */
+  read(byText: Judgement, tree: string, fields: readonly FieldDescription[], context: JudgeContext): Judgement {
+    const { access, catalog } = context;
+    const known = this.#read.get(byText);
+    if (known?.catalog === catalog && known.judgement.basis.policy === access.digest) return known.judgement;
+    const judgement = judgeTree(byText.statement, [tree], fields, context);
+    this.#read.set(byText, { judgement, catalog });
     return judgement;
   }
 
