@@ -18,3 +18,12 @@ export function kept(bytes: Uint8Array): Buffer {
   copy.set(bytes);
   return copy;
 }
+
+/**
+ * ALPNProtocols of a connection that lives as long as a session. Node cuts what it is given as a list of names out of its 64 KiB, and
+ * keeps it with the connection; a view of anything but bytes it copies into memory of its own. The names are ASCII, of 255 bytes at most.
+ */
+export function alpn(...names: readonly string[]): DataView {
+  const bytes = kept(Buffer.concat(names.map((name) => Buffer.from(`${String.fromCharCode(name.length)}${name}`, 'latin1'))));
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+}

@@ -101,15 +101,21 @@ export interface SessionContext {
   readonly onEnd: (end: (ending: Ending) => void, idleMs: () => number, check?: (limits: Access['limits']) => void) => void;
 }
 
+/** Of a resource, what ends its sessions when it changes. */
+interface Terms {
+  /** What the owner says is sensitive. */
+  readonly labels: string;
+  /** What upstream connections are opened with. */
+  readonly credentials: string;
+  /** Which tokens are demanded. */
+  readonly demands: string;
+}
+
 interface Live {
   readonly resource: string;
-  /** What the owner said was sensitive when the session began. */
-  readonly labels: string;
-  /** What its upstream connection was opened with. */
-  readonly credentials: string;
+  /** As they were when the session began. */
+  readonly terms: Terms;
   readonly startedAt: number;
-  /** Which tokens were demanded when it began. */
-  readonly demands: string;
   /** When the token of its caller ends; wall clock. */
   untilMs: number;
   session: string | undefined;
@@ -150,6 +156,8 @@ class SessionTable implements Sessions {
   readonly #recent: Recent;
   readonly #refusals: Refusals;
   readonly #plans = new Plans();
+  /** Read once for all sessions of a resource: each of them is held to these every second. */
+  readonly #terms = new WeakMap<GrantedResource, Terms>();
   readonly #issuers: IssuerKeys;
   readonly #proofs: Proofs;
   readonly #watch: Watch;
@@ -191,10 +199,8 @@ class SessionTable implements Sessions {
     if (this.#live.size >= MAX_SESSIONS) return this.refuse(socket, resource);
     const live: Live = {
       resource: keyOf(resource),
-      labels: labelsOf(resource),
-      credentials: JSON.stringify(resource.credentials),
+      terms: this.#termsOf(resource),
       startedAt: this.#o.clock.monotonic(),
-      demands: demandsOf(resource),
       untilMs: Infinity,
       session: undefined,
       admitted: false,
@@ -403,6 +409,19 @@ class SessionTable implements Sessions {
     return made;
   }
 
+  #termsOf(resource: GrantedResource): Terms {
+    const known = this.#terms.get(resource);
+    if (known !== undefined) return known;
+    const { access, credentials } = resource;
+    const terms = {
+      labels: labelsOf(resource),
+      credentials: JSON.stringify(credentials),
+      demands: canonicalJson(access.identity ?? []),
+    };
+    this.#terms.set(resource, terms);
+    return terms;
+  }
+
   #revoke(ending: Ending, session?: string): void {
     for (const [live, served] of this.#live) {
       if (session !== undefined && live.session !== session) continue;
@@ -426,16 +445,18 @@ class SessionTable implements Sessions {
         if (!stale) live.end({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
         continue;
       }
-      if (demandsOf(resource) !== live.demands) {
+      const terms = this.#termsOf(resource);
+      if (terms.demands !== live.terms.demands) {
         live.end({ code: 'SessionEnded', reason: 'the policies demand another token; connect again' });
         continue;
       }
-      if (labelsOf(resource) !== live.labels) {
+      if (terms.labels !== live.terms.labels) {
         // Statements prepared under the old labels hold plans that know nothing of the new ones.
         live.end({ code: 'SessionEnded', reason: 'the owner changed what is sensitive; connect again' });
         continue;
       }
-      if (isReplaced(resource, live.credentials) && live.idleMs() > QUIET_MS) {
+      const replaced = terms.credentials !== live.terms.credentials && resource.onRotation !== 'keep';
+      if (replaced && !isUnknown(resource) && live.idleMs() > QUIET_MS) {
         live.end({ code: 'SessionEnded', reason: 'the credential of the resource was replaced; connect again' });
         continue;
       }
@@ -451,20 +472,15 @@ class SessionTable implements Sessions {
   }
 }
 
-/** One that is gone, or that nobody can read, is not another one: nothing new opens, and what is open goes on (docs/adr/0009). */
-function isReplaced({ credentials, notReady, onRotation }: GrantedResource, before: string): boolean {
-  const unknown = credentials === undefined && notReady !== undefined;
-  return !unknown && JSON.stringify(credentials) !== before && onRotation !== 'keep';
+/** A credential that is gone, or that nobody can read, is not another one: nothing new opens, and what is open goes on (docs/adr/0009). */
+function isUnknown({ credentials, notReady }: GrantedResource): boolean {
+  return credentials === undefined && notReady !== undefined;
 }
 
 function closeSoon(socket: Socket): void {
   socket.destroySoon();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.once('close', () => clearTimeout(timer));
-}
-
-function demandsOf({ access }: GrantedResource): string {
-  return canonicalJson(access.identity ?? []);
 }
 
 function keyOf(resource: GrantedResource): string {

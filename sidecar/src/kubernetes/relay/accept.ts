@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket } from 'node:tls';
 import { isLoopback } from '../../capture/guard.ts';
+import { alpn } from '../../lent.ts';
 import type { HeaderList, RawRequest } from '../actions/index.ts';
 
 /** TLS and, of HTTP/1.1, each head of a request. */
@@ -39,7 +40,7 @@ export async function secure(socket: Socket, { secureContext, local }: AcceptOpt
   try {
     if (local && isLoopback(socket.remoteAddress ?? '') && (await firstByte(socket)) !== HANDSHAKE) return alive(socket);
     if (secureContext === undefined) return undefined;
-    const secured = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['h2', 'http/1.1'] });
+    const secured = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: alpn('h2', 'http/1.1') });
     secured.on('error', () => secured.destroy());
     await Promise.race([once(secured, 'secure'), once(secured, 'close'), once(socket, 'close')]);
     return alive(secured);

@@ -8,6 +8,7 @@ import type { GrantedResource } from '@chaperone/policy';
 import { DialError, dialUpstream } from '../../capture/dial.ts';
 import type { DialGuard } from '../../capture/guard.ts';
 import { issuerOf } from '../../capture/issuer.ts';
+import { alpn } from '../../lent.ts';
 import { ProofError } from '../../tcp/proof.ts';
 import { acceptKey } from '../wire/index.ts';
 
@@ -201,7 +202,7 @@ export class Upstream {
         ...(isIP(name) === 0 && { servername: name }),
         ...(tls.ca !== undefined && { ca: tls.ca }),
         ...(resource.kubernetes?.authentication === 'cert' && client !== undefined && { cert: client.cert, key: client.key }),
-        ALPNProtocols: ['http/1.1'],
+        ALPNProtocols: alpn('http/1.1'),
         minVersion: 'TLSv1.2',
         rejectUnauthorized: true,
       });

@@ -1,9 +1,10 @@
 import { FIRST_USER_OID } from './functions.ts';
+import { mayBeCut } from './tree.ts';
 
 /** With a digit less it would be an object that came with the server. */
 const NUMBER = /\s(\d{5,})(?![\w.])/g;
-/** What could be half a token, or have been folded within one: see tree.ts. Names that no person gives. */
-const ODD = /[^\n\x20-\x5b\x5d-\x7e]|\S{76}/;
+/** What could have been folded within a token. Names that no person gives. */
+const ODD = /[^\n\x20-\x5b\x5d-\x7e]/;
 /** Modifiers of types, such as of numeric(10,2), are numbers as large as those of objects. */
 const MODIFIER = 'typmod';
 const RELATION = /:relid\s(\S*)/g;
@@ -28,7 +29,7 @@ export interface Expected {
  * @param tree - as `debug_print_rewritten` printed it
  */
 export function confirms(tree: string, { relations, mayCall }: Expected): boolean {
-  if (ODD.test(tree)) return false;
+  if (ODD.test(tree) || mayBeCut(tree)) return false;
   for (const found of tree.matchAll(NUMBER)) {
     const oid = Number(found[1]);
     if (oid >= FIRST_USER_OID && !relations.has(oid) && !tree.slice(0, found.index).endsWith(MODIFIER)) return false;

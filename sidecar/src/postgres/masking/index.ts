@@ -26,3 +26,4 @@ export { isSameRows, isSteady } from './same-rows.ts';
 export { isSameTree } from './same-tree.ts';
 export { checkMajor, checkSuitability, type Suitability } from './suitability.ts';
 export { parseTree, TreeError, treeKey, type TreeNode } from './tree.ts';
+export { treeShape } from './tree-shape.ts';

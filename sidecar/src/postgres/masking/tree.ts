@@ -11,6 +11,20 @@ export const MAX_TREE_DEPTH = 1000;
  */
 const LONGEST_RUN_BYTES = 75;
 
+/**
+ * Whether a run of ASCII without a blank or a new line is so long that it may be half a token. It looks back from the last character that
+ * a run may have, so that it sees few of them.
+ */
+export function mayBeCut(text: string): boolean {
+  for (let from = 0; text.length - from > LONGEST_RUN_BYTES; ) {
+    let at = from + LONGEST_RUN_BYTES;
+    while (at >= from && text.charCodeAt(at) !== BLANK && text.charCodeAt(at) !== NEW_LINE) at--;
+    if (at < from) return true;
+    from = at + 1;
+  }
+  return false;
+}
+
 /** A field: absent (`<>`), a token, a list, or a node. */
 export type TreeValue = null | string | TreeNode | readonly TreeValue[];
 /** A printed node: `tag` as PostgreSQL 15 and later name it. Objects have no prototype: a field is only what was printed. */
@@ -31,6 +45,8 @@ const CLASS = new Uint8Array(128);
 for (const character of ' \n\t') CLASS[character.charCodeAt(0)] = SPACE;
 for (const character of '(){}') CLASS[character.charCodeAt(0)] = BRACKET;
 
+const NEW_LINE = 10;
+const BLANK = 32;
 const OPEN_LIST = 40;
 const CLOSE_LIST = 41;
 const BACKSLASH = 92;
@@ -109,7 +125,7 @@ function atom(token: string): string | null {
 }
 
 /** Bytes of a constant that count as little. */
-const SHORT_BYTES = 4096;
+export const SHORT_BYTES = 4096;
 /** What stands for a constant with its value. */
 const CONSTANT = 'constant';
 export const LONG_CONSTANT = 'long constant';

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { agentText } from '@chaperone/api';
-import { kept } from '../../lent.ts';
+import { alpn, kept } from '../../lent.ts';
 import {
   type CancelKey,
   decodeStartup,
@@ -107,7 +107,7 @@ export async function acceptAgent(socket: Socket, options: AcceptOptions): Promi
   if (options.signal?.aborted) abort();
   options.signal?.addEventListener('abort', abort, { once: true });
   socket.setNoDelay(true);
-  socket.on('error', close);
+  socket.on('error', ignored);
   socket.once('close', close);
   const handshake = new Handshake(socket, options);
   try {
@@ -205,19 +205,22 @@ class Handshake {
       tls === undefined || 'secureContext' in tls ? tls?.secureContext : createSecureContext({ ...tls, minVersion: 'TLSv1.2' });
     const secured = new TLSSocket(this.socket, {
       isServer: true,
-      ALPNProtocols: [ALPN],
+      ALPNProtocols: alpn(ALPN),
       ...(secureContext === undefined ? {} : { secureContext }),
     });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const failed = (cause: Error): void =>
+      reject(new AcceptError('TLSFailed', 'the TLS handshake with the client failed', { cause }));
+    const closed = (): void => reject(new AcceptError('TLSFailed', 'the client closed the connection within the TLS handshake'));
     secured.once('secure', resolve);
-    // Stays: an error after hand-over must not end the process. 'close' follows it.
-    secured.on('error', (cause) => reject(new AcceptError('TLSFailed', 'the TLS handshake with the client failed', { cause })));
-    secured.once('close', () =>
-      reject(new AcceptError('TLSFailed', 'the client closed the connection within the TLS handshake')),
-    );
+    secured.on('error', ignored);
+    secured.once('error', failed);
+    secured.once('close', closed);
     this.socket = secured;
     this.#asked = { ssl: true, gss: true };
     await promise;
+    secured.off('error', failed);
+    secured.off('close', closed);
     return secured;
   }
 
@@ -245,7 +248,13 @@ class Handshake {
     const spoken = minor >= 2 ? 2 : 0;
     if (minor !== spoken || options.length > 0) this.socket.write(encodeNegotiateProtocolVersion({ minor: spoken, options }));
     const plain = new Map([...parameters].filter(([name]) => !options.includes(name)));
-    return { kind: 'session', socket: this.socket, parameters: plain, protocolMinor: spoken, rest: kept(this.#bytes) };
+    return {
+      kind: 'session',
+      socket: this.socket,
+      parameters: plain,
+      protocolMinor: spoken,
+      rest: this.#bytes.length === 0 ? EMPTY : kept(this.#bytes),
+    };
   }
 
   async #read(): Promise<Buffer> {
@@ -253,6 +262,11 @@ class Handshake {
     if (bytes === undefined) throw new AcceptError('Closed', 'the client closed the connection before its startup packet');
     return bytes;
   }
+}
+
+/** An error after hand-over must not end the process; 'close' follows it. It refers to nothing, since it stays as long as a connection. */
+function ignored(): void {
+  // Nothing to do.
 }
 
 function foreign(protocol: 'tls' | 'unknown'): AcceptError {

@@ -39,7 +39,7 @@ export interface ApprovalContext {
   readonly database: string;
   readonly role: string;
   /** What the agent brought with its startup packet. */
-  readonly settings: string;
+  readonly settings: () => string;
 }
 
 export interface ApprovalOptions {
@@ -289,7 +289,7 @@ export class StatementApproval {
         database: context.database,
         role: context.role,
         searchPath: searchPath.join(','),
-        settings: `${link.settings} ${link.history} ${context.settings}`,
+        settings: `${link.settings} ${link.history} ${context.settings()}`,
         transaction: link.inTransaction ? 'open' : 'none',
         ...meaning,
       },

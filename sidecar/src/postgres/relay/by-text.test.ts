@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Access } from '@chaperone/policy';
 import { POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Statement, StatementParser } from '../actions/index.ts';
@@ -6,9 +7,12 @@ import { Choices } from '../masking/choices.test-support.ts';
 import { generate } from '../masking/generator.test-support.ts';
 import { NAMES, SHAPES } from '../masking/injection.test-support.ts';
 import { openSession, type Session } from '../masking/session.test-support.ts';
+import { treeShape } from '../masking/tree-shape.ts';
+import { parseTree, POSITIONS } from '../masking/tree.ts';
 import { anAccess } from '../masking/testbed.test-support.ts';
 import { ByText, confirmed } from './by-text.ts';
-import { isNoWorse, judgeTree } from './judgement.ts';
+import { isNoWorse, type Judgement, judgeTree } from './judgement.ts';
+import { Judgements } from './judgements.ts';
 
 /** Some statements of each kind; the oracle of generated queries looks at every one of its own. */
 const ONE_IN = 10;
@@ -34,6 +38,9 @@ const FIELDS = [
   "select ('public').current_setting",
   "select ('select to_tsvector(name) from app.customers').ts_stat",
 ];
+
+/** As the server describes a column of text that is no table's. */
+const UNTYPED = { tableOid: 0, attributeNumber: 0, typeOid: 25, typeSize: -1, typeModifier: -1, format: 0 } as const;
 
 const access = anAccess({
   inference: 'limit',
@@ -70,6 +77,10 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 14 || major === 1
       typeModifier: -1,
       format: 0 as const,
     }));
+    noteShape(
+      tree,
+      result.fields.map((field) => field.name),
+    );
     const short = confirmed(
       foretold,
       { kind: 'prepared', trees: [tree], fields, rowDescription: undefined, parameters: [] },
@@ -94,6 +105,23 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 14 || major === 1
     ];
   }
 
+  /** What trees of one shape say, but for names of columns and positions. */
+  const shapes = new Map<string, string>();
+  let alike = 0;
+  function noteShape(tree: string, names: readonly string[]): void {
+    const shape = treeShape(tree, names);
+    if (shape === undefined) return;
+    const read = JSON.stringify(parseTree(tree, major), (key, value: unknown) =>
+      POSITIONS.has(key) || key === 'resname' ? undefined : value,
+    );
+    const before = shapes.get(shape);
+    if (before === undefined) shapes.set(shape, read);
+    else {
+      alike++;
+      expect(read).toBe(before);
+    }
+  }
+
   it('what a text and a look at its tree say is what the tree says', async () => {
     const byText = new ByText();
     const generated = Array.from({ length: 80 }, (_, seed) => generate(new Choices(seed), major));
@@ -109,6 +137,31 @@ describe.each(POSTGRES_SERVERS.filter(({ major }) => major === 14 || major === 1
     }
     expect(wrong).toEqual([]);
     expect(short).toBeGreaterThan(40);
+    expect(alike).toBeGreaterThan(5);
     for (const sql of READS) expect(await differs(sql, byText)).toEqual([]);
+  });
+
+  it('what was looked through is read once for each policy and each catalogue', async () => {
+    const { catalog } = session;
+    const sql = 'select name from app.customers';
+    const [statement] = await parser.classify(Buffer.from(sql));
+    const foretold = statement && new ByText().judge(statement, { access, catalog });
+    if (foretold === undefined) throw new Error('its text does not tell');
+    const { tree } = await session.run(sql);
+    const fields = [{ ...UNTYPED, name: 'name' }];
+    const judgements = new Judgements();
+    const read = (now: Access, known = catalog): Judgement =>
+      judgements.read(foretold.judgement, tree, fields, { access: now, catalog: known, major });
+    const [same, none] = [
+      { ...access, digest: 'same' },
+      { ...access, digest: 'none', rules: [] },
+    ];
+    const first = read(same);
+    expect(first).toEqual(judgeTree(foretold.judgement.statement, [tree], fields, { access: same, catalog, major }));
+    expect(read(same)).toBe(first);
+    expect(read(none).refusal?.code).toBe('NoRuleAllows');
+    expect(read(same).refusal).toBeUndefined();
+    const again = read(same);
+    expect(read(same, { ...catalog })).not.toBe(again);
   });
 });

@@ -68,7 +68,7 @@ describe('CancelRegistry', () => {
       expect(await registry.cancel(forged, guard)).toBe('unknown');
       expect(await registry.cancel(key, guard)).toBe('sent');
       expect(await end).toBe('57014');
-      registry.forget(key);
+      registry.forget(key.processId);
       expect(await registry.cancel(key, guard)).toBe('unknown');
       expect(registry.size).toBe(0);
       upstream.socket.destroy();

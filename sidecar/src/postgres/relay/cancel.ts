@@ -45,7 +45,7 @@ export class CancelRegistry {
     return this.#entries.size;
   }
 
-  /** A new key for a session, of the length that the agent's protocol has; `forget` it when the session ends. */
+  /** A new key for a session, of the length that the agent's protocol has; `forget` its process id when the session ends. */
   register(target: CancelTarget, minor: ProtocolMinor = 0): CancelKey {
     let processId: number;
     do processId = randomInt(1, MAX_PROCESS_ID);
@@ -55,8 +55,8 @@ export class CancelRegistry {
     return { processId, secret: kept(secret) };
   }
 
-  forget(key: CancelKey): void {
-    this.#entries.delete(key.processId);
+  forget(processId: number): void {
+    this.#entries.delete(processId);
   }
 
   /**

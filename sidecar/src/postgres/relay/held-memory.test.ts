@@ -38,6 +38,12 @@ function heldMib(): number {
   return (heapUsed + external) / MIB;
 }
 
+/** Bytes of buffers that are held once all else is collected. */
+function buffersHeld(): number {
+  collect();
+  return process.memoryUsage().arrayBuffers;
+}
+
 /** @returns By how many MiB this process, with the proxy in it, grew at most meanwhile. */
 async function growth(work: () => Promise<void>): Promise<number> {
   const before = process.memoryUsage().rss;
@@ -158,6 +164,27 @@ describe('large messages that never end', () => {
       expect(await agent.ready()).toContainEqual(['D', String(63 * MIB - 100)]);
     }
   });
+});
+
+it('an idle session keeps a read buffer and none of the 64 KiB that small buffers are cut from', async () => {
+  const agents: RawClient[] = [];
+  // What the first one leaves is of all.
+  {
+    await using first = await RawClient.open(governed.port);
+    await first.ask(query('select 0'));
+  }
+  const before = buffersHeld();
+  for (let at = 0; at < 24; at++) {
+    const agent = await RawClient.open(governed.port);
+    await agent.ask(query(`select ${at}`), parse('select 1', 's'), bind('s'), execute(), sync());
+    // Whatever else goes on takes what is left of them.
+    for (let other = 0; other < 32; other++) Buffer.from('x'.repeat(3000));
+    agent.bytes.length = 0;
+    agents.push(agent);
+  }
+  const each = (buffersHeld() - before) / agents.length;
+  for (const agent of agents) await agent[Symbol.asyncDispose]();
+  expect(each).toBeLessThan(16 * 1024);
 });
 
 it('a hundred portals are open at once, and no more until the transaction ends', async () => {

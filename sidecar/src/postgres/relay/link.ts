@@ -10,6 +10,14 @@ import { abandon, type Cursor, type Portal, type Prepared, type Step } from './s
 /** Steps that may be outstanding before the agent has to wait. */
 const MAX_STEPS = 1024;
 
+export interface LinkOptions {
+  readonly toAgent: Outbox;
+  readonly toServer: Outbox;
+  readonly memory: Memory;
+  /** As {@link Link.reported}. */
+  readonly reported: Map<string, string>;
+}
+
 /**
  * What both halves of the relay share: the two ways out, the steps that the server owes, the transaction state, and which
  * statements and portals exist. A portal counts from its BindComplete on; until then it is `pending`, so that a Bind which the
@@ -30,7 +38,7 @@ export class Link {
   /** Code of the database's owner ran that may have left labelled values in the session. */
   tainted = false;
   /** What the server says of settings that a constant's meaning depends on. */
-  readonly reported = new Map<string, string>();
+  readonly reported: Map<string, string>;
   /** Stands for the statements that change settings since it last said so. */
   #changed = '';
   /** The agent's messages are dropped up to its next Sync, as a server does after an error. */
@@ -55,9 +63,10 @@ export class Link {
   #room: (() => void) | undefined;
   #drained: (() => void)[] = [];
 
-  constructor(toAgent: Outbox, toServer: Outbox, memory: Memory) {
+  constructor({ toAgent, toServer, memory, reported }: LinkOptions) {
     this.toAgent = toAgent;
     this.toServer = toServer;
+    this.reported = reported;
     this.statements = new PreparedStatements(memory);
   }
 

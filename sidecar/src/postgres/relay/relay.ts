@@ -20,17 +20,19 @@ import { Overtime } from './overtime.ts';
 import type { Totals } from '../../session/action-records.ts';
 import { Recorder } from './recorder.ts';
 import type { ServerReads } from './server-reads.ts';
-import { READ_BY, ServerSide } from './server-side.ts';
+import { ServerSide } from './server-side.ts';
 import { Statements } from './statements.ts';
 import { Templates } from './templates.ts';
 import { Texts } from './texts.ts';
-import type { Upstream } from './upstream.ts';
 
 export interface RelayOptions {
   readonly agent: Socket;
   /** Bytes of the agent that came with its startup packet. */
   readonly early: Buffer;
-  readonly upstream: Upstream;
+  /** The database's side, logged in and paused. */
+  readonly server: Socket;
+  /** What it said of the settings in READ_BY; the session goes on with this map. */
+  readonly reported: Map<string, string>;
   readonly reads: ServerReads;
   /** Major version of its server. */
   readonly major: number;
@@ -68,12 +70,11 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#o = options;
-    const { agent, upstream } = options;
+    const { agent, server } = options;
     this.#lastActivity = options.clock.monotonic();
-    const toAgent = new Outbox(agent, () => upstream.socket.resume());
-    const toServer = new Outbox(upstream.socket, () => this.#drainServer());
-    this.#link = new Link(toAgent, toServer, options.memory);
-    for (const name of READ_BY) this.#link.reported.set(name, upstream.parameters.get(name) ?? '');
+    const toAgent = new Outbox(agent, () => server.resume());
+    const toServer = new Outbox(server, () => this.#drainServer());
+    this.#link = new Link({ toAgent, toServer, memory: options.memory, reported: options.reported });
     this.#recorder = new Recorder(options.session, options.access, options.clock, (error) => {
       options.log.error('recording failed', { session: options.session.session, error: error.name });
       this.#link.end({ code: 'RecordingBlocked', reason: 'what happens here can not be recorded' });
@@ -133,15 +134,17 @@ export class Relay {
 
   /** Resolves with why the session ended; both sockets are closed then. Never rejects. */
   async run(): Promise<Ending> {
-    const { agent, upstream, major, parser, memory, database, access, clock } = this.#o;
+    const { agent, server, major, parser, memory, database, access, clock } = this.#o;
     const catalog = (): Catalog => database.catalogOf(major);
+    const stale = (): boolean => database.stale;
+    const refresh = (): Promise<Catalog> => database.refresh().then(catalog);
     const statements = new Statements({
       link: this.#link,
       parser,
       access,
       catalog,
-      stale: () => database.stale,
-      refresh: () => database.refresh().then(catalog),
+      stale,
+      refresh,
       major,
       guesses: database.guesses,
       judgements: database.judgements,
@@ -151,8 +154,8 @@ export class Relay {
       statements,
       access,
       catalog,
-      stale: () => database.stale,
-      refresh: () => database.refresh().then(catalog),
+      stale,
+      refresh,
       major,
       judgements: database.judgements,
       byText: database.byText,
@@ -163,7 +166,7 @@ export class Relay {
       statements,
       access,
       catalog,
-      stale: () => database.stale,
+      stale,
       major,
       foretold: database.foretold,
       enabled: () => database.autoPrepare,
@@ -191,7 +194,7 @@ export class Relay {
         texts: this.#texts,
         access,
         catalog,
-        refresh: () => database.refresh().then(catalog),
+        refresh,
         major,
         clock,
         session: this.#o.session.session,
@@ -217,6 +220,7 @@ export class Relay {
     // It may have left while the database was dialled; then nothing tells any more.
     if (agent.destroyed) gone();
     const ending = await this.#link.ended.promise;
+    this.#drainServer();
     this.#overtime.limit(undefined);
     this.#recorder.end();
     intake.end();
@@ -224,14 +228,14 @@ export class Relay {
     if (this.#link.interrupted) this.#o.interrupt();
     this.#close(ending);
     agent.destroySoon();
-    upstream.socket.destroy();
+    server.destroy();
     // Its record is closed by what comes next.
     if (this.#link.heldTold !== undefined) await Promise.race([this.#link.heldTold, clock.after(HELD_TOLD_MS)]);
     return ending;
   }
 
   #readServer(statements: Statements): void {
-    const { upstream, reads } = this.#o;
+    const { server: socket, reads } = this.#o;
     const server = new ServerSide({ link: this.#link, recorder: this.#recorder, texts: this.#texts, statements });
     const reader = new MessageReader({
       decide: (type, length) => server.decide(type, length),
@@ -248,11 +252,11 @@ export class Relay {
         this.#link.end(this.#fault(error, 'server'));
         return;
       }
-      if (this.#link.toAgent.full) upstream.socket.pause();
+      if (this.#link.toAgent.full) socket.pause();
     };
     reads.reader = { take, holds: () => !this.#link.toAgent.empty, idle: () => this.#link.idle };
-    upstream.socket.on('close', () => this.#link.end({ code: 'SessionEnded', reason: 'the database closed the connection' }));
-    upstream.socket.resume();
+    socket.on('close', () => this.#link.end({ code: 'SessionEnded', reason: 'the database closed the connection' }));
+    socket.resume();
   }
 
   /** Tells the agent why, where that can still be said. */
@@ -283,10 +287,9 @@ export class Relay {
 
   #serverReady(): Promise<void> {
     this.#link.toServer.flush();
-    if (!this.#link.toServer.full) return Promise.resolve();
+    if (!this.#link.toServer.full || this.#link.over) return Promise.resolve();
     return new Promise((resolve) => {
       this.#waiting = resolve;
-      void this.#link.ended.promise.then(() => resolve());
     });
   }
 }

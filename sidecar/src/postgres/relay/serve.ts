@@ -16,7 +16,7 @@ import { startParameters } from './pinned.ts';
 import { selfTest } from './self-test.ts';
 import { Relay } from './relay.ts';
 import { ServerReads } from './server-reads.ts';
-import { shownParameter } from './server-side.ts';
+import { READ_BY, shownParameter } from './server-side.ts';
 import { fatalText } from './texts.ts';
 import { connectUpstream, majorOf, type Upstream } from './upstream.ts';
 import { UpstreamError } from './upstream-error.ts';
@@ -41,17 +41,27 @@ class Refused extends Error {
 
 /** Serves one PostgreSQL connection from its first byte to its last. */
 export async function servePostgres(context: PostgresContext): Promise<void> {
-  const { socket } = context;
+  const begun = await begin(context);
+  if (begun === undefined) return;
+  const { relay, session } = begun;
+  const ending = await relay.run();
+  await session.append({ type: 'session.close', ...ending, ...relay.totals }, 'written');
+}
+
+/** Apart from what follows, so that nothing of the login stays for as long as the session. Undefined: there is no session. */
+async function begin(
+  context: PostgresContext,
+): Promise<{ readonly relay: Relay; readonly session: SessionRecorder } | undefined> {
   const secureContext = context.secureContext();
-  const accepted = await acceptAgent(socket, {
+  const accepted = await acceptAgent(context.socket, {
     ...(secureContext === undefined ? {} : { tls: { secureContext } }),
     handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
   }).catch((error: unknown) => {
     if (error instanceof AcceptError) return undefined;
     throw error;
   });
-  if (accepted === undefined) return;
-  if (accepted.kind === 'cancel') return passCancel(accepted, context);
+  if (accepted?.kind === 'cancel') await passCancel(accepted, context);
+  if (accepted?.kind !== 'session') return undefined;
   let session: SessionRecorder | undefined;
   try {
     const start = admit(context, accepted);
@@ -64,13 +74,13 @@ export async function servePostgres(context: PostgresContext): Promise<void> {
       () => relay.idleMs(),
       (limits) => relay.check(limits),
     );
-    const ending = await relay.run();
-    await session.append({ type: 'session.close', ...ending, ...relay.totals }, 'written');
+    return { relay, session };
   } catch (error) {
     const ending = explain(error);
     accepted.socket.end(fatalText(ending, session?.session));
     await session?.append({ type: 'session.close', ...ending, actions: 0, denied: 0, maskedValues: 0 }, 'written');
     if (!(error instanceof Refused || error instanceof DatabaseError || error instanceof UpstreamError)) throw error;
+    return undefined;
   }
 }
 
@@ -153,7 +163,8 @@ async function join(
   await database.ready();
   const reads = new ServerReads();
   const upstream = await dial(context, start, reads);
-  accepted.socket.once('close', () => upstream.socket.destroy());
+  const { socket: server, key, parameters } = upstream;
+  accepted.socket.once('close', () => server.destroy());
   const major = majorOf(upstream);
   try {
     await database.readyFor(major);
@@ -165,20 +176,21 @@ async function join(
         reason: 'the server or a pooler before it drops the settings that judging needs (PoolerDropsOptions)',
       });
   } catch (error) {
-    upstream.socket.destroy();
+    server.destroy();
     throw error;
   }
   let relay: Relay | undefined;
   const here = (): boolean => relay?.giveUp() === true;
-  const cancel = cancels.register({ upstream: cancelAddress(start.resource), key: upstream.key, here }, accepted.protocolMinor);
-  upstream.socket.once('close', () => cancels.forget(cancel));
-  const shown = new Map([...upstream.parameters].filter(([name]) => shownParameter(name)));
-  accepted.socket.write(greet({ parameters: shown, key: cancel }));
+  const cancel = cancels.register({ upstream: cancelAddress(start.resource), key, here }, accepted.protocolMinor);
+  const { processId } = cancel;
+  server.once('close', () => cancels.forget(processId));
+  accepted.socket.write(greet({ parameters: shownOf(parameters), key: cancel }));
   const access = accessOf(() => context.resource()?.access ?? start.resource.access, start.caller);
   relay = new Relay({
     agent: accepted.socket,
     early: accepted.rest,
-    upstream,
+    server,
+    reported: reportedOf(parameters),
     reads,
     major,
     parser,
@@ -188,7 +200,7 @@ async function join(
     session,
     clock,
     log: logger,
-    interrupt: () => interrupt(context, start.resource, upstream),
+    interrupt: () => interrupt(context, start.resource, key),
     holds: context.holds,
     connect: async () => {
       const own = new ServerReads();
@@ -199,10 +211,18 @@ async function join(
       onBehalfOf: start.caller && { issuer: start.caller.issuer, user: start.caller.user },
       database: start.resource.postgres?.database ?? '',
       role: start.resource.credentials?.username ?? '',
-      settings: settingsOf(start.parameters),
+      settings: () => settingsOf(start.parameters),
     },
   });
   return relay;
+}
+
+function shownOf(parameters: Upstream['parameters']): Map<string, string> {
+  return new Map([...parameters].filter(([name]) => shownParameter(name)));
+}
+
+function reportedOf(parameters: Upstream['parameters']): Map<string, string> {
+  return new Map([...READ_BY].map((name) => [name, parameters.get(name) ?? '']));
 }
 
 /** But for names by which a server shows sessions, which mean nothing and differ. */
@@ -210,7 +230,7 @@ function settingsOf({ application_name: _name, ...parameters }: Start['parameter
   return JSON.stringify(Object.entries(parameters).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, { key }: Upstream): void {
+function interrupt({ guard, logger }: PostgresContext, resource: GrantedResource, key: Upstream['key']): void {
   if (key === undefined) return;
   sendCancel({ ...cancelAddress(resource), guard }, key).catch(() => logger.warn('a statement could not be cancelled'));
 }

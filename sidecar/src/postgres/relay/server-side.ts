@@ -1,3 +1,4 @@
+import { kept } from '../../lent.ts';
 import { copyFormatOf, CopyMasker, maskRows } from '../masking/index.ts';
 import {
   BACKEND,
@@ -175,7 +176,7 @@ export class ServerSide {
       step.parameters = decodeParameterDescription(bytes);
     } else if (type === BACKEND.RowDescription && step.parsed) {
       // The bytes outlive this read: they are said to the agent later.
-      const own = Buffer.from(bytes);
+      const own = kept(bytes);
       this.#settlePrepare(step, {
         kind: 'prepared',
         trees: step.trees,

@@ -20,7 +20,7 @@ import {
   encodeSync,
   type ServerMessageFields,
 } from '../wire/index.ts';
-import { type Held, judgeAgain, judgeFetch, judgePlain, judgeReprint, judgeTree, type Judgement } from './judgement.ts';
+import { type Held, judgeAgain, judgeFetch, judgePlain, judgeReprint, type Judgement } from './judgement.ts';
 import type { Judgements } from './judgements.ts';
 import type { GuessBudget } from './guesses.ts';
 import type { Link } from './link.ts';
@@ -284,11 +284,11 @@ export class Statements {
 
   /** The verdict under the policy in force now; it may have changed since the statement was parsed. */
   current(judgement: Judgement, fields: Prepared['fields']): Judgement {
-    const { access, catalog, major } = this.#o;
+    const { access, catalog, major, judgements } = this.#o;
     const { byText, tree, policy } = judgement.basis;
     // Only now somebody asks what it reads.
     if (byText && tree !== undefined && policy !== access().digest)
-      return judgeTree(judgement.statement, [tree], fields, { access: access(), catalog: catalog(), major });
+      return judgements.read(judgement, tree, fields, { access: access(), catalog: catalog(), major });
     return judgeAgain(judgement, fields, access());
   }
 

@@ -4,6 +4,7 @@ import { checkServerIdentity, connect as connectTls, createSecureContext, type S
 import { DialError, permittedAddresses } from '../../capture/dial.ts';
 import type { DialGuard } from '../../capture/guard.ts';
 import { issuerOf } from '../../capture/issuer.ts';
+import { alpn } from '../../lent.ts';
 import { encodeSSLRequest } from '../wire/index.ts';
 import { UpstreamError } from './upstream-error.ts';
 
@@ -75,6 +76,7 @@ async function dialFirst(addresses: readonly string[], port: number, signal: Abo
       keepAliveInitialDelay: KEEP_ALIVE_MS,
       ...(onread === undefined ? {} : { onread }),
     });
+    socket.on('error', ignored);
     try {
       await happens(socket, 'connect', signal);
       return socket;
@@ -126,10 +128,11 @@ async function handshake(socket: Socket, { host, tls, client }: UpstreamAddress,
     socket,
     ...(isIP(name) === 0 ? { servername: name } : {}),
     secureContext: secureContext(tls, client),
-    ALPNProtocols: [ALPN],
+    ALPNProtocols: alpn(ALPN),
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) => (tls.mode === 'verify-full' ? checkServerIdentity(name, certificate) : undefined),
   });
+  secured.on('error', ignored);
   const issuer = issuerOf(secured);
   try {
     await happens(secured, 'secureConnect', signal);
@@ -196,6 +199,11 @@ function endPointOf(socket: TLSSocket): Buffer | undefined {
     .digest();
 }
 
+/** An error after hand-over must not end the process; 'close' follows it. It refers to nothing, since it stays as long as a connection. */
+function ignored(): void {
+  // Nothing to do.
+}
+
 /** Waits for an event. Rejects with the socket's own error, UpstreamUnreachable when it closes, or what the signal means. */
 export function happens(
   socket: Socket,
@@ -210,12 +218,12 @@ export function happens(
   signal.addEventListener('abort', abort, { once: true });
   socket.once(event, resolve);
   socket.once('close', close);
-  // Stays: an error after hand-over must not end the process. 'close' follows it.
   socket.on('error', reject);
   return promise.finally(() => {
     signal.removeEventListener('abort', abort);
     socket.off(event, resolve);
     socket.off('close', close);
+    socket.off('error', reject);
   });
 }
 

@@ -1,6 +1,7 @@
 import type { OnReadOpts, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Authentication } from '@chaperone/api';
+import { kept } from '../../lent.ts';
 import {
   BACKEND,
   type CancelKey,
@@ -94,38 +95,31 @@ export async function connectUpstream(options: UpstreamOptions): Promise<Upstrea
 
 async function connectOnce(options: UpstreamOptions, minor: ProtocolMinor, signal: AbortSignal): Promise<Upstream> {
   const startup = startupPacket(options, minor);
+  const { onread } = options;
   const login = new LoginInbox();
-  const onread = options.onread;
-  const transport = await openTransport(
-    options,
-    signal,
-    onread && {
-      buffer: onread.buffer,
-      callback: (bytes, buffer) =>
-        login.done ? onread.callback(bytes, buffer) : login.push(Buffer.from(buffer.subarray(0, bytes))),
-    },
-  );
+  const reads = new Reads(login, onread);
+  const transport = await openTransport(options, signal, reads.onread);
   const { socket } = transport;
-  const listen = (chunk: Buffer): void => {
-    if (!(login.done ? (onread?.callback(chunk.length, chunk) ?? false) : login.push(chunk))) socket.pause();
-  };
+  const listen = listenerOf(socket, reads);
   if (options.tls.mode !== 'disable' || onread === undefined) socket.on('data', listen);
   const stop = (): void => login.fail(aborted(signal));
   const close = (): void => login.close();
   signal.addEventListener('abort', stop, { once: true });
   if (signal.aborted) stop();
   socket.once('close', close);
-  socket.on('error', (error) => {
+  const broke = (error: Error): void => {
     const refused = refusedCertificate(error);
     if (refused !== undefined) login.fail(refused);
     close();
-  });
+  };
+  socket.on('error', broke);
   try {
     socket.write(startup);
     const spoken = await negotiated(login, minor);
     await signIn(options, transport, () => login.next());
     const result = await untilReady(login, spoken);
     socket.pause();
+    reads.pass();
     if (onread === undefined) socket.off('data', listen);
     return { socket, ...result };
   } catch (error) {
@@ -137,7 +131,51 @@ async function connectOnce(options: UpstreamOptions, minor: ProtocolMinor, signa
   } finally {
     signal.removeEventListener('abort', stop);
     socket.off('close', close);
+    socket.off('error', broke);
   }
+}
+
+/**
+ * Hands what is read to the login, and from `pass` on to `onread`. A connection keeps it for as long as it lives, so it keeps nothing of
+ * the login after that.
+ */
+class Reads {
+  #login: LoginInbox | undefined;
+  readonly #after: OnReadOpts | undefined;
+
+  constructor(login: LoginInbox, after: OnReadOpts | undefined) {
+    this.#login = login;
+    this.#after = after;
+  }
+
+  /** As net.connect takes it: what it reads into is filled again. */
+  get onread(): OnReadOpts | undefined {
+    if (this.#after === undefined) return undefined;
+    const { buffer } = this.#after;
+    return { buffer, callback: (bytes, from) => this.#take(bytes, from, true) };
+  }
+
+  /** Takes bytes that stay as they are. False: read no more. */
+  take(chunk: Buffer): boolean {
+    return this.#take(chunk.length, chunk, false);
+  }
+
+  #take(bytes: number, from: Uint8Array, reused: boolean): boolean {
+    if (this.#login === undefined) return this.#after?.callback(bytes, from) ?? false;
+    const read = from.subarray(0, bytes);
+    return this.#login.push(reused ? kept(read) : Buffer.from(read.buffer, read.byteOffset, bytes));
+  }
+
+  pass(): void {
+    this.#login = undefined;
+  }
+}
+
+/** Apart from the login, all of which would stay with it otherwise. */
+function listenerOf(socket: Socket, reads: Reads): (chunk: Buffer) => void {
+  return (chunk) => {
+    if (!reads.take(chunk)) socket.pause();
+  };
 }
 
 /** What greets protocol 3.2 does not know it, and does not know either how to say so. */
@@ -232,13 +270,6 @@ class LoginInbox {
   #bytes = 0;
   #waiting: PromiseWithResolvers<void> | undefined;
   #failure: UpstreamError | undefined;
-  #done = false;
-
-  /** True once bytes are no longer ours. */
-  get done(): boolean {
-    return this.#done;
-  }
-
   /** Takes bytes that stay as they are. False: read no more. */
   push(chunk: Buffer): boolean {
     this.#bytes += chunk.length;
@@ -292,7 +323,6 @@ class LoginInbox {
   }
 
   finish(): Buffer {
-    this.#done = true;
     return this.#reader.takeRest();
   }
 }
