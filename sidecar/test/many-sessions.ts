@@ -18,7 +18,7 @@ import { agent, closing, opening } from '../src/recording/records.test-support.t
 /*
  * node sidecar/test/many-sessions.ts [COUNT]: so many sessions are open at once and record in turn, over a spool on disk with the default
  * limits, while evidence is delivered. Prints one line of JSON: how many arrived complete and in order, and what memory the process took at
- * most beside the segments that arrived. Fails where one did not.
+ * most beside the segments that arrived, the log in memory included. Fails where one did not.
  */
 const COUNT = Number(process.argv[2] ?? 10_000);
 if (!Number.isSafeInteger(COUNT) || COUNT < 1) throw new Error('how many sessions is a number of at least 1');

@@ -113,6 +113,19 @@ test('a file that is full is followed by another; both stay while somebody holds
   expect(errors).toEqual([]);
 });
 
+test('segments of many sessions are stored two at a time, so that the journal finds a thread; one that fails holds up no other', async () => {
+  const { spool } = await aJournal();
+  const sessions = Array.from('abcdefgh', (letter) => `s-${letter.repeat(16)}`);
+  mkdirSync(`${spool.segmentPath(A, 0)}.tmp/there`, { recursive: true });
+  const storing = sessions.map((session) => spool.store(session, 0, Buffer.from(session)));
+  const settled = Promise.allSettled(storing);
+  const begun = readdirSync(spool.directory, { withFileTypes: true }).filter((entry) => entry.isFile());
+  // Of the first two one could not even be opened.
+  expect(begun.map(({ name }) => name)).toEqual([`${B}.0.seg.tmp`]);
+  expect((await settled).map(({ status }) => status)).toEqual(['rejected', ...Array.from({ length: 7 }, () => 'fulfilled')]);
+  for (const session of sessions.slice(1)) expect((await spool.load(session, 0)).toString()).toBe(session);
+});
+
 test('a segment that was received keeps its name until the files are gone that may hold its records', async () => {
   const { journal, spool } = await aJournal();
   const held = journal.hold();

@@ -22,6 +22,11 @@ const datasync = promisify(fdatasync);
 const KEY_BYTES = 32;
 /** Disk space is counted in blocks: a file of one byte fills one. */
 const BLOCK_BYTES = 4096;
+/**
+ * Segments that are synced at once. Node has four threads for files: were all taken, the journal's sync, which statements wait for, would
+ * stand behind every segment of a moment in which many sessions are sealed.
+ */
+const MAX_STORING = 2;
 
 /** A sealed segment; an empty one is with the collector. */
 export interface SpooledSegment {
@@ -44,6 +49,9 @@ export class Spool {
   #used = 0;
   #syncing: Promise<void> = Promise.resolve();
   #queued: Promise<void> | undefined;
+  #storing = 0;
+  /** Stores that wait for another to end, the first first. */
+  readonly #turns: (() => void)[] = [];
 
   private constructor(directory: string, key: Buffer) {
     this.directory = directory;
@@ -111,7 +119,24 @@ export class Spool {
 
   /** Stores a sealed segment for good, name and all, and says how large it is. */
   async store(session: string, number: number, segment: Buffer): Promise<number> {
+    if (this.#storing < MAX_STORING) this.#storing++;
+    else await new Promise<void>((begin) => this.#turns.push(begin));
     const path = this.segmentPath(session, number);
+    let bytes: number;
+    try {
+      bytes = await this.#write(path, segment);
+    } finally {
+      // Whose turn is next takes this one's place.
+      const next = this.#turns.shift();
+      if (next === undefined) this.#storing--;
+      else next();
+    }
+    this.resize(path, bytes);
+    await this.syncNames();
+    return bytes;
+  }
+
+  async #write(path: string, segment: Buffer): Promise<number> {
     const encoder = this.encoder(path);
     const temporary = `${path}.tmp`;
     const pieces = [encoder.preamble, ...encoder.encode(segment)];
@@ -130,8 +155,6 @@ export class Spool {
       rmSync(temporary, { force: true });
       throw error;
     }
-    this.resize(path, bytes);
-    await this.syncNames();
     return bytes;
   }
 
