@@ -1,5 +1,5 @@
 /** Control, format, private, unassigned and surrogate code points, line separators, and all that renders as nothing. */
-const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+export const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
  * Text of foreign origin made safe to print: whatever a terminal, a browser or a reader would not see (control characters,
@@ -89,4 +89,20 @@ function editDistance(a: string, b: string): number {
 
 function at(row: readonly number[], index: number): number {
   return row[index] ?? Number.POSITIVE_INFINITY;
+}
+
+/**
+ * JSON that is safe on a terminal: what would not be seen there (control characters, bidirectional overrides, zero-width code
+ * points) is written as \uXXXX, which changes no value. With `indent` over several lines.
+ */
+export function safeJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(INVISIBLE, (character) =>
+    character === '\n'
+      ? character
+      : Array.from({ length: character.length }, (_, place) => escapeUnit(character, place)).join(''),
+  );
+}
+
+function escapeUnit(text: string, place: number): string {
+  return `\\u${text.charCodeAt(place).toString(16).padStart(4, '0')}`;
 }

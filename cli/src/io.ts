@@ -28,23 +28,6 @@ export async function writeLine(out: NodeJS.WritableStream, line: string): Promi
   if (!out.write(`${line}\n`)) await once(out, 'drain');
 }
 
-/** What is not seen on a terminal, or makes other things be seen otherwise. */
-export const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
-
-/**
- * JSON that is safe on a terminal: what would not be seen there (control characters, bidirectional overrides, zero-width code
- * points) is written as \uXXXX, which changes no value. With `indent` over several lines.
- */
-export function safeJson(value: unknown, indent?: number): string {
-  return JSON.stringify(value, null, indent).replace(INVISIBLE, (character) =>
-    character === '\n' ? character : Array.from({ length: character.length }, (_, at) => escapeUnit(character, at)).join(''),
-  );
-}
-
-function escapeUnit(text: string, at: number): string {
-  return `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`;
-}
-
 /**
  * Columns padded to their widest cell, two blanks between them; foreign text in cells is made visible, and no cell is empty. `paint`
  * colours the cells below a head, which changes no width. `least` are widths that columns have at least, for a table that goes on.

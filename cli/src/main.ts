@@ -1,6 +1,7 @@
 #!/usr/bin/env node
+import { safeJson } from '@chaperone/api/text';
 import { asCliError, EXIT, errorObject, renderError } from './errors.ts';
-import { processIo, safeJson } from './io.ts';
+import { processIo } from './io.ts';
 import { colourWhen, painter, wantsColour } from './paint.ts';
 import { runProgram } from './program.ts';
 

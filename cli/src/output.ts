@@ -1,4 +1,5 @@
-import { type Io, safeJson, writeLine } from './io.ts';
+import { safeJson } from '@chaperone/api/text';
+import { type Io, writeLine } from './io.ts';
 
 /** Forms for programs: one document as JSON or YAML. */
 export type DocumentOutput = 'json' | 'yaml';

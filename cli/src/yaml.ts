@@ -1,6 +1,5 @@
 import { Document, isMap, isNode, isScalar, Scalar, visit } from 'yaml';
-import { visible } from '@chaperone/api/text';
-import { INVISIBLE } from './io.ts';
+import { INVISIBLE, visible } from '@chaperone/api/text';
 
 /**
  * YAML of what JSON can hold, safe on a terminal: text with characters that would not be seen there is quoted, and they are written

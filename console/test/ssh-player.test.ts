@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eventually, findProgram, hasSshd } from '@chaperone/testing';
 import type { Browser, Page } from 'playwright-core';
@@ -132,6 +132,24 @@ describe.runIf(hasChromium && hasSshd && findProgram('script') !== undefined)(
       await rows.filter({ hasText: 'entered, best effort' }).first().click();
       await page.getByText('It is not proof of what ran').waitFor();
       await expectInEveryWindow(page, 'an entered line');
+    });
+
+    test('is taken away as an asciicast that does nothing to who looks at the file', async () => {
+      await come('denied');
+      const taking = page.getByRole('button', { name: 'Terminal as asciicast' }).click();
+      const [download] = await Promise.all([page.waitForEvent('download'), taking]);
+      expect(download.suggestedFilename()).toBe(`${session}.cast`);
+      const text = await readFile(await download.path(), 'utf8');
+      const [head, ...events] = text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown);
+      expect(head).toMatchObject({ version: 3, title: expect.stringContaining(session) });
+      expect(events).toContainEqual([expect.any(Number), 'm', 'denied: rm -rf /srv']);
+      expect(events).toContainEqual([expect.any(Number), 'r', '100x20']);
+      const shown = events.filter((event): event is [number, string, string] => Array.isArray(event) && event[1] === 'o');
+      expect(shown.map(([, , output]) => output).join('')).toContain('long line over');
+      expect(text.replaceAll('\n', '')).not.toMatch(/[\p{C}\u2028\u2029]/u);
     });
 
     test('plays a command with both streams, each piece at its time', async () => {

@@ -119,8 +119,8 @@ export const CLI_CODES = {
   NotFound: {
     audience: ['platform', 'owner', 'operator'],
     what: 'There is no object or session of this name that you may see.',
-    why: 'It does not exist, or it is in another namespace; exit code 5.',
-    fix: 'List what there is, with -A for all namespaces.',
+    why: 'It does not exist, is in another namespace or data directory, or is not for you; exit code 5.',
+    fix: 'List what there is: chaperone sessions ls or requests ls, with -A for all namespaces of a cluster, or with the --data of the chaperone up that recorded it.',
     retry: 'change-it',
     example: 'no session s-7hq2 in namespace agents (NotFound)',
   },

@@ -1,4 +1,4 @@
-import { nearest, visible } from '@chaperone/api/text';
+import { safeJson, nearest, visible } from '@chaperone/api/text';
 import {
   accessOnBehalfOf,
   type Agent,
@@ -17,7 +17,7 @@ import {
   StatementParser,
 } from '@chaperone/sidecar';
 import { CliError, EXIT } from '../errors.ts';
-import { type Io, safeJson, writeLine } from '../io.ts';
+import { type Io, writeLine } from '../io.ts';
 import { type NoAction, readKubernetes, readSql, readSsh } from './check-actions.ts';
 import { boundedLines } from './lines.ts';
 

@@ -168,6 +168,19 @@ describe('a name', () => {
     expect((await ask('sessions', 'show', prefix)).out).toContain(`Name:      ${newest()}\n`);
   });
 
+  test('has a link to its page, and one that fits nothing has none', async () => {
+    const { code, out } = await ask('console', newest().slice(0, 14));
+    expect([code, out]).toEqual([0, expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/l\/[\w-]{43}\n$/)]);
+    const proof = out.trim().slice(out.trim().lastIndexOf('/') + 1);
+    const signedIn = await fetch(`${up.ready.collector}/auth/sign-in`, {
+      method: 'POST',
+      headers: { origin: up.ready.collector, 'x-chaperone-console': '1', 'content-type': 'application/json' },
+      body: JSON.stringify({ proof }),
+    });
+    expect(await signedIn.json()).toEqual({ path: `/sessions/${newest()}` });
+    expect(await ask('console', 's-nope')).toMatchObject({ code: 5, out: '', err: expect.stringContaining('no session s-nope') });
+  });
+
   test('that fits nothing is not found', async () => {
     const unknown = names.includes('s-aaaaaaaaaaaaaaaa') ? 's-bbbbbbbbbbbbbbbb' : 's-aaaaaaaaaaaaaaaa';
     for (const verb of [['sessions', 'show'], ['sessions', 'replay'], ['verify']]) {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { visible } from '@chaperone/api/text';
+import { asciicast, type CastRecord, isCast } from '@chaperone/api/asciicast';
+import { safeJson, visible } from '@chaperone/api/text';
 import {
   decodeBytes,
   type GivenOrder,
@@ -10,11 +11,10 @@ import {
 } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { CliError, EXIT, usage } from '../errors.ts';
-import { age, counted, type Io, safeJson, table, writeLine } from '../io.ts';
+import { age, counted, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { VerbOptions } from '../program.ts';
-import { asciicast } from './asciicast.ts';
 import { Commands, commandTables, type ShownCommand } from './commands-of.ts';
 import { byWords, Replay, stateWord } from './replay.ts';
 import { requestTables } from './requests-of.ts';
@@ -225,13 +225,17 @@ export async function exportSession(client: CollectorClient, id: string, action:
   const { name, agent, resource } = await client.session(id);
   const title = `${agent.namespace}/${agent.serviceAccount} on ${resource === undefined ? '-' : `${resource.namespace}/${resource.name}`}, ${name}`;
   let lines = 0;
-  for await (const line of asciicast(title, client.records(name), action)) {
+  for await (const line of asciicast(castRecords(client.records(name)), { title, decode: decodeBytes, action })) {
     await writeLine(io.out, safeJson(line));
     lines++;
   }
   if (lines > 0) return;
   const what = action === undefined ? `session ${name}` : `action ${action} of session ${name}`;
   throw new CliError('NotFound', `no program of ${what} has recorded output`, { exit: EXIT.notFound });
+}
+
+async function* castRecords(records: AsyncIterable<SessionRecord>): AsyncGenerator<CastRecord> {
+  for await (const record of records) if (isCast(record)) yield record;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { EvidenceError, formatVerifierKey, parsePolicy, type TrustPolicy } from '@chaperone/evidence';
 import { fileUnread, usage } from '../errors.ts';
 import type { HostPort } from '../flags.ts';
-import { safeJson } from '../io.ts';
+import { safeJson } from '@chaperone/api/text';
 import type { ProgramOptions } from '../program.ts';
 import { lockData } from '../up/data-directory.ts';
 import { makeWitnessKey, readWitnessKey, type WitnessKeyType } from '../witness/key-file.ts';

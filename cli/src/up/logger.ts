@@ -1,6 +1,5 @@
-import { visible } from '@chaperone/api/text';
+import { safeJson, visible } from '@chaperone/api/text';
 import type { Logger } from '@chaperone/sidecar';
-import { safeJson } from '../io.ts';
 
 /** JSON lines, one per event that somebody should look at. */
 export function jsonLogger(err: NodeJS.WritableStream, now: () => number): Logger {

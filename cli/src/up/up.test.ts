@@ -107,9 +107,9 @@ describe('a start', () => {
     expect((await fetch(`${up.ready.collector}/v1/sessions`, { headers: { cookie } })).status).toBe(200);
     expect((await signIn(up.ready.console)).status, 'used up').toBe(410);
 
-    const { code, out } = await run(['console', 's-7hq2', '--data', data]);
+    const { code, out } = await run(['console', '--data', data]);
     expect([code, out]).toEqual([0, expect.stringMatching(new RegExp(`^${up.ready.collector}/l/[\\w-]{43}\n$`))]);
-    expect(await (await signIn(out.trim())).json()).toEqual({ path: '/sessions/s-7hq2' });
+    expect(await (await signIn(out.trim())).json()).toEqual({ path: '/requests' });
     const json = JSON.parse((await run(['console', '--data', data, '-o', 'json'])).out) as { url: string; expiresAt: string };
     expect(Date.parse(json.expiresAt)).toBeGreaterThan(Date.now());
     await up.signal('SIGTERM');

@@ -22,18 +22,32 @@ export function addConsole(program: Command, options: VerbOptions): void {
 }
 
 async function printLink(id: string | undefined, { data, output }: ConsoleFlags, { io }: VerbOptions): Promise<void> {
-  const [{ defaultData }, { newConsoleLink }, { demandId }, { writeDocument }] = await Promise.all([
+  const [{ defaultData }, { newConsoleLink }, { writeDocument }] = await Promise.all([
     import('../collector/local.ts'),
     import('../collector/console-link.ts'),
-    import('../commands/sessions.ts'),
     import('../output.ts'),
   ]);
   const directory = data ?? defaultData(io.env);
-  const named = async (name: string): Promise<string> =>
-    name.startsWith('ar-') ? requestPath(directory, name) : `/sessions/${demandId(name)}`;
+  const named = (name: string): Promise<string> =>
+    name.startsWith('ar-') ? requestPath(directory, name) : sessionPath(directory, name);
   const { url, expiresAt } = await newConsoleLink(directory, id === undefined ? '/requests' : await named(id));
   if (output === 'text') io.out.write(`${url}\n`);
   else await writeDocument(io, output, { url, expiresAt: new Date(expiresAt).toISOString() });
+}
+
+/** A link leads to what is there: of what is not, or is several, that is said here. */
+async function sessionPath(data: string, typed: string): Promise<string> {
+  const [{ CollectorClient }, { openLocalTransport }, { demandId }, { readAddress }] = await Promise.all([
+    import('../collector/client.ts'),
+    import('../collector/local.ts'),
+    import('../commands/sessions.ts'),
+    import('../up/data-directory.ts'),
+  ]);
+  const id = demandId(typed);
+  // Where no chaperone up runs there is no page: its store is not opened to say so.
+  if ((await readAddress(data)) === undefined) return `/sessions/${id}`;
+  await using transport = await openLocalTransport(data);
+  return `/sessions/${(await new CollectorClient(transport).session(id)).name}`;
 }
 
 async function requestPath(data: string, typed: string): Promise<string> {

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { usage } from '../errors.ts';
 import { agentOf, hostPort, listenMap } from '../flags.ts';
-import { safeJson } from '../io.ts';
+import { safeJson } from '@chaperone/api/text';
 import { placeOf } from '../place.ts';
 import type { ProgramOptions } from '../program.ts';
 import type { ReadyResource } from '../up/up.ts';

@@ -1,15 +1,22 @@
-import type { RecordPage, SessionDetail } from '@chaperone/evidence';
-import type { JSX } from 'preact';
+import { asciicast, type CastRecord, isCast } from '@chaperone/api/asciicast';
+import { safeJson } from '@chaperone/api/text';
+import type { RecordPage, SessionDetail, SessionRecord } from '@chaperone/evidence';
+import type { ComponentChildren, JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { asServerError, get, type ServerError } from '../server.ts';
 import { bytesOf } from '../time.ts';
+import { bytesOf as streamBytes } from './player/bytes.ts';
 
 const PAGE = 500;
-/** Characters of records that a tab gathers; more is for the command line. */
+/** Characters of a file that a tab gathers; more is for the command line. */
 const MAX_CHARACTERS = 64 * 1024 * 1024;
+/** Protocols whose programs show something. */
+const WITH_PROGRAMS = ['ssh', 'kubernetes'];
 
-/** Takes a session away: as a file that proves itself, or its records as lines of JSON. */
-export function Take({ session: { name, erased, state } }: { session: SessionDetail }): JSX.Element {
+/** Takes a session away: as a file that proves itself, its records as lines of JSON, or what programs showed for players of terminals. */
+export function Take({ session }: { session: SessionDetail }): JSX.Element {
+  const { name, erased, state, resource } = session;
+  const soFar = state === 'open' ? ', so far' : '';
   return (
     <>
       <a
@@ -22,21 +29,39 @@ export function Take({ session: { name, erased, state } }: { session: SessionDet
       {!erased && (
         <>
           {' · '}
-          <Records name={name} isLive={state === 'open'} />
+          <Gather file={`${name}.ndjson`} lines={() => recordLines(name)} otherwise={`sessions replay ${name} -o jsonl`}>
+            Records as NDJSON{soFar}
+          </Gather>
+          {WITH_PROGRAMS.includes(resource?.protocol ?? '') && (
+            <>
+              {' · '}
+              <Gather file={`${name}.cast`} lines={() => castLines(session)} otherwise={`sessions export ${name}`}>
+                Terminal as asciicast{soFar}
+              </Gather>
+            </>
+          )}
         </>
       )}
     </>
   );
 }
 
-function Records({ name, isLive }: { name: string; isLive: boolean }): JSX.Element {
-  const [state, setState] = useState<'idle' | 'loading' | 'too long' | ServerError>('idle');
+interface GatherProps {
+  readonly file: string;
+  readonly lines: () => AsyncIterable<string>;
+  /** Arguments of the command line for what is too long here. */
+  readonly otherwise: string;
+  readonly children: ComponentChildren;
+}
+
+function Gather({ file, lines, otherwise, children }: GatherProps): JSX.Element {
+  const [state, setState] = useState<'idle' | 'loading' | 'too long' | 'nothing' | ServerError>('idle');
   const take = async (): Promise<void> => {
     setState('loading');
     try {
-      const lines = await recordLines(name);
-      if (lines !== undefined) save(`${name}.ndjson`, lines);
-      setState(lines === undefined ? 'too long' : 'idle');
+      const gathered = await bounded(lines());
+      if (gathered !== undefined && gathered.length > 0) save(file, gathered);
+      setState(gathered === undefined ? 'too long' : gathered.length === 0 ? 'nothing' : 'idle');
     } catch (error) {
       setState(asServerError(error));
     }
@@ -44,13 +69,14 @@ function Records({ name, isLive }: { name: string; isLive: boolean }): JSX.Eleme
   return (
     <>
       <button type="button" class="quiet" disabled={state === 'loading'} onClick={() => void take()}>
-        Records as NDJSON{isLive && ', so far'}
+        {children}
       </button>{' '}
       <span role="status" class="mute">
         {state === 'loading' && 'gathering…'}
+        {state === 'nothing' && 'no program of it has recorded output'}
         {state === 'too long' && (
           <>
-            more than {bytesOf(MAX_CHARACTERS)}: <code>chaperone sessions replay {name} -o jsonl</code>
+            more than {bytesOf(MAX_CHARACTERS)}: <code>chaperone {otherwise}</code>
           </>
         )}
         {typeof state === 'object' && `${state.message} (${state.code})`}
@@ -59,27 +85,49 @@ function Records({ name, isLive }: { name: string; isLive: boolean }): JSX.Eleme
   );
 }
 
-/** A line for each record, and for each gap `{"gap": {"from", "to"}}`; undefined where there are too many. */
-async function recordLines(name: string): Promise<string[] | undefined> {
-  const lines: string[] = [];
+/** Undefined where there are too many. */
+async function bounded(lines: AsyncIterable<string>): Promise<string[] | undefined> {
+  const gathered: string[] = [];
   let length = 0;
+  for await (const line of lines) {
+    length += line.length;
+    if (length > MAX_CHARACTERS) return undefined;
+    gathered.push(line);
+  }
+  return gathered;
+}
+
+async function* pagesOf(name: string): AsyncGenerator<RecordPage> {
   for (let from: number | undefined = 0; from !== undefined; ) {
     const path = `/v1/sessions/${name}/records?from=${from}&limit=${PAGE}`;
     const page: RecordPage = await get<RecordPage>(path, AbortSignal.timeout(60_000));
-    for (const each of page.gap === undefined ? page.items : [{ gap: page.gap }]) {
-      const line = `${JSON.stringify(each)}\n`;
-      length += line.length;
-      lines.push(line);
-    }
-    if (length > MAX_CHARACTERS) return undefined;
+    yield page;
     // A live session has a next page without anything in it yet.
     from = page.next === from ? undefined : page.next;
   }
-  return lines;
+}
+
+/** A line for each record, and for each gap `{"gap": {"from", "to"}}`. */
+async function* recordLines(name: string): AsyncGenerator<string> {
+  for await (const { items, gap } of pagesOf(name)) {
+    const lines: readonly (SessionRecord | { gap: typeof gap })[] = gap === undefined ? items : [{ gap }];
+    for (const each of lines) yield `${JSON.stringify(each)}\n`;
+  }
+}
+
+async function* castRecords(name: string): AsyncGenerator<CastRecord> {
+  for await (const { items } of pagesOf(name)) yield* items.filter(isCast);
+}
+
+/** As `chaperone sessions export` writes it. */
+async function* castLines({ name, agent, resource }: SessionDetail): AsyncGenerator<string> {
+  const on = resource === undefined ? '-' : `${resource.namespace}/${resource.name}`;
+  const title = `${agent.namespace}/${agent.serviceAccount} on ${on}, ${name}`;
+  for await (const line of asciicast(castRecords(name), { title, decode: streamBytes })) yield `${safeJson(line)}\n`;
 }
 
 function save(name: string, lines: string[]): void {
-  const url = URL.createObjectURL(new Blob(lines, { type: 'application/x-ndjson' }));
+  const url = URL.createObjectURL(new Blob(lines, { type: 'application/octet-stream' }));
   const link = document.createElement('a');
   link.href = url;
   link.download = name;

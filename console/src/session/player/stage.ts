@@ -1,3 +1,4 @@
+import { bytesOf } from './bytes.ts';
 import { Screen } from './screen.ts';
 import type { StreamRecord } from './tape.ts';
 
@@ -110,14 +111,10 @@ class StreamText {
   next(data: string): string {
     const body = data.slice(2);
     if (data.startsWith('t:') && !this.#cut) return body;
-    const bytes = data.startsWith('t:') ? new TextEncoder().encode(body) : fromBase64(body);
+    const bytes = bytesOf(data);
     this.#cut = !data.startsWith('t:');
     return this.#decoder.decode(bytes, { stream: true });
   }
-}
-
-function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
 function lastOf(text: string, most: number): string {

@@ -1,11 +1,36 @@
-import { decodeBytes, type SessionRecord } from '@chaperone/evidence';
-
 /** The header and the events of an asciicast, each the value of one line: https://docs.asciinema.org/manual/asciicast/v3/ */
 export type AsciicastLine =
   | { readonly version: 3; readonly term: { cols: number; rows: number }; readonly timestamp: number; readonly title: string }
   | readonly [intervalSeconds: number, code: 'o' | 'i' | 'r' | 'm' | 'x', data: string];
 
-type Of<T extends SessionRecord['type']> = Extract<SessionRecord, { type: T }>;
+interface Moment {
+  readonly action: number;
+  /** Milliseconds since 1970, and on a clock that nobody sets. */
+  readonly at: number;
+  readonly mono: number;
+}
+/** What a cast is made of, as records of evidence have it. */
+export type CastRecord = Moment &
+  (
+    | { readonly type: 'action'; readonly verdict: string; readonly text?: string | undefined }
+    | { readonly type: 'resize'; readonly columns: number; readonly rows: number }
+    | { readonly type: 'output'; readonly stream: string; readonly data: string }
+    | { readonly type: 'done'; readonly tag?: string | undefined }
+  );
+type Of<T extends CastRecord['type']> = Extract<CastRecord, { type: T }>;
+
+export interface CastOptions {
+  readonly title: string;
+  /** The bytes of what an `output` has as data. */
+  readonly decode: (data: string) => Uint8Array;
+  /** Of this one alone. */
+  readonly action?: number | undefined;
+}
+
+/** Whether a record is one that casts are made of. */
+export function isCast<T extends { readonly type: string }>(record: T): record is Extract<T, { type: CastRecord['type'] }> {
+  return ['action', 'resize', 'output', 'done'].includes(record.type);
+}
 
 /** What a terminal has where nobody said how large it is. */
 const USUAL = { columns: 80, rows: 24 };
@@ -18,19 +43,16 @@ const MAX_MARKER = 200;
  * marker, and what ends the last one is its exit. Output of a program without a terminal has line feeds alone, which here become what a
  * terminal needs. Bytes that are no UTF-8 become U+FFFD, as the format is text: the evidence has them as they were.
  */
-export async function* asciicast(
-  title: string,
-  records: AsyncIterable<SessionRecord>,
-  action?: number,
-): AsyncGenerator<AsciicastLine> {
-  const cast = new Asciicast(title);
-  for await (const record of records)
-    if ('action' in record && (action === undefined || record.action === action)) yield* cast.lines(record);
+export async function* asciicast(records: AsyncIterable<CastRecord>, options: CastOptions): AsyncGenerator<AsciicastLine> {
+  const { action } = options;
+  const cast = new Asciicast(options);
+  for await (const record of records) if (action === undefined || record.action === action) yield* cast.lines(record);
   yield* cast.end();
 }
 
 class Asciicast {
   readonly #title: string;
+  readonly #decode: CastOptions['decode'];
   /** Commands before the first size or output, since only then the header is known. */
   #waiting: Of<'action'>[] = [];
   #began = false;
@@ -38,11 +60,12 @@ class Asciicast {
   #exit: { readonly mono: number; readonly tag: string } | undefined;
   readonly #decoders = new Map<string, TextDecoder>();
 
-  constructor(title: string) {
+  constructor({ title, decode }: CastOptions) {
     this.#title = title;
+    this.#decode = decode;
   }
 
-  *lines(record: SessionRecord & { action: number }): Generator<AsciicastLine> {
+  *lines(record: CastRecord): Generator<AsciicastLine> {
     switch (record.type) {
       case 'action':
         if (this.#began) yield* this.#command(record);
@@ -102,7 +125,7 @@ class Asciicast {
     const key = `${action} ${stream}`;
     const decoder = this.#decoders.get(key) ?? new TextDecoder('utf-8', { ignoreBOM: true });
     this.#decoders.set(key, decoder);
-    const text = decoder.decode(decodeBytes(data), { stream: true });
+    const text = decoder.decode(this.#decode(data), { stream: true });
     if (text === '') return;
     if (stream === 'stdin') yield this.#event(mono, 'i', text);
     else yield this.#event(mono, 'o', stream === 'terminal' ? text : text.replaceAll('\n', '\r\n'));
