@@ -10,7 +10,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   policy: ['api'],
   evidence: [],
   kube: ['api'],
-  sidecar: ['api', 'policy', 'evidence'],
+  sidecar: ['api', 'policy', 'evidence', 'kube'],
   operator: ['api', 'policy', 'evidence', 'kube'],
   collector: ['api', 'evidence', 'kube'],
   console: ['api', 'evidence'],
@@ -107,6 +107,14 @@ describe('the arrows between packages', () => {
     const values = /^(?:import|export)(?! type)[^'"]*?from '@chaperone\/evidence/m;
     expect(files.filter((file) => values.test(readFileSync(join(root, file), 'utf8')))).toEqual([]);
     expect(files.length).toBeGreaterThan(0);
+  });
+
+  it('in the sidecar’s package the agent of nodes alone speaks to the API server (docs/adr/0041)', () => {
+    const asking = sources('sidecar/src')
+      .flatMap(imports)
+      .filter(({ target }) => target.startsWith('@chaperone/kube'))
+      .filter(({ file }) => !file.startsWith('sidecar/src/node/'));
+    expect(asking).toEqual([]);
   });
 
   it('no protocol reaches into the relay of another: what they share has a room of its own', () => {

@@ -419,3 +419,56 @@ describe('the author of a workload', () => {
     expect((await cluster.dryRun(deployment({ containers: [bot] }))).stderr).toBe('');
   });
 });
+
+const byNode = (spec: Partial<PodSpec> = {}): Pod => injectPod({ pod: aPod(spec), config, capture: 'node' });
+/** Gives the namespace its own mode. */
+const mode = (value: string): Promise<string> =>
+  cluster.demand(['annotate', 'namespace', NAMESPACE, '--overwrite', `chaperone.dev/capture=${value}`]);
+
+/** Such a pod with other init containers. */
+const withInits = (mods: (inits: readonly Container[]) => readonly Container[]): Pod => {
+  const pod = byNode();
+  return { ...pod, spec: { ...pod.spec, initContainers: mods(pod.spec.initContainers ?? []) } };
+};
+
+describe('where an agent of the node writes the rules', () => {
+  const [init] = inits();
+
+  test('35 that shape is refused in a namespace of the other mode, and where the namespace says what is no mode', async () => {
+    await expectRefused(byNode(), '[NotInjected]');
+    await mode('none');
+    await expectRefused(byNode(), '[NotInjected]');
+    expect((await cluster.dryRun(injected())).status).toBe(0);
+  });
+
+  test('a pod without chaperone-init is accepted, also under Pod Security restricted', async () => {
+    await mode('node');
+    await cluster.demand(['label', 'namespace', NAMESPACE, '--overwrite', 'pod-security.kubernetes.io/enforce=restricted']);
+    const strict = byNode({ securityContext: { runAsNonRoot: true } });
+    await expect.poll(async () => (await cluster.dryRun(strict)).stderr, { timeout: 30_000, interval: 200 }).toBe('');
+    await cluster.demand(['label', 'namespace', NAMESPACE, '--overwrite', 'pod-security.kubernetes.io/enforce=privileged']);
+  });
+
+  test.each<[string, () => Pod, string]>([
+    ['6 chaperone-init, which could write rules', () => injected(), '[NotInjected]'],
+    [
+      '6 chaperone-init further back',
+      () => withInits((own) => [...own, ...(init === undefined ? [] : [init])]),
+      '[ReservedName]',
+    ],
+    [
+      '6 the sidecar with NET_ADMIN',
+      () =>
+        withInits(([sidecar, verify]) => [
+          { ...sidecar, securityContext: { ...sidecar?.securityContext, capabilities: { add: ['NET_ADMIN'] } } } as Container,
+          verify as Container,
+        ]),
+      '[ProfileMismatch]',
+    ],
+    ['35 no chaperone-verify', () => withInits(([sidecar]) => [sidecar as Container]), '[NotInjected]'],
+    ['23 an init container in front', () => withInits((own) => [{ ...bot, name: 'setup' }, ...own]), '[NotInjected]'],
+  ])('refuses %s', async (_name, pod, text) => {
+    await expect.poll(async () => (await cluster.dryRun(pod())).stderr, { timeout: 30_000, interval: 200 }).toContain(text);
+    await expectRefused(pod(), text);
+  });
+});

@@ -8,6 +8,8 @@ import type { Result } from './harness/run.ts';
 
 /** What nobody, a cluster's administrator included, may do to a pod that runs, to its namespace and to its ServiceAccount. */
 const NAMESPACE = 'e2e-running';
+/** A pod whose capture was proven, by what its status says; `bot` never comes to that. */
+const PROVEN = 'proven';
 const policies = new PolicyFixture(NAMESPACE);
 let cluster: Cluster;
 let nodeName = '';
@@ -18,6 +20,16 @@ beforeAll(async () => {
   await policies.applyProfile();
   await cluster.apply(policies.injected());
   await cluster.apply({ ...policies.injected(), metadata: { ...policies.injected().metadata, namespace: policies.free } });
+  const { metadata, spec } = policies.injected();
+  // No kubelet has it, so its status is what is written here.
+  await cluster.apply({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { ...metadata, name: PROVEN },
+    spec: { ...spec, schedulerName: 'me' },
+  });
+  const status = json({ status: { conditions: [{ type: 'Initialized', status: 'True' }] } });
+  await cluster.demand(['patch', 'pod', PROVEN, '-n', NAMESPACE, '--subresource=status', '-p', status]);
 });
 
 afterAll(() => policies.remove());
@@ -27,7 +39,7 @@ const patch = (body: object, ...args: string[]): string[] => ['patch', 'pod', 'b
 const sidecar = (mods: object): object => ({ spec: { initContainers: [{ name: 'chaperone-sidecar', ...mods }] } });
 /** The name of a node is known only when tests run. */
 const onNode = (args: readonly string[]): string[] => args.map((arg) => arg.replace('/nodes/NODE/', `/nodes/${nodeName}/`));
-const debug = (...args: string[]): string[] => ['debug', 'bot', '-n', NAMESPACE, '--image=bot:1', '--attach=false', ...args];
+const debug = (...args: string[]): string[] => ['debug', PROVEN, '-n', NAMESPACE, '--image=bot:1', '--attach=false', ...args];
 
 /** What an ephemeral container must say to have no more rights than the agent. */
 const AS_AGENT = {
@@ -40,11 +52,12 @@ const AS_AGENT = {
 } as const;
 
 /** kubectl debug with a container's fields of its own. */
-async function debugAs(container: object): Promise<Result> {
+async function debugAs(container: object, pod: string = PROVEN): Promise<Result> {
   await using folder = await temporaryDirectory();
   const custom = join(folder.path, 'debug.json');
   await writeFile(custom, json(container));
-  return await cluster.kubectl(debug('--profile=restricted', `--custom=${custom}`));
+  const args = debug('--profile=restricted', `--custom=${custom}`);
+  return await cluster.kubectl(args.map((arg) => (arg === PROVEN ? pod : arg)));
 }
 
 describe('nobody may', () => {
@@ -160,6 +173,11 @@ describe('nobody may', () => {
     const { status, stderr } = await debugAs(custom);
     expect(stderr).toContain('[DebugRejected]');
     expect(status).toBe(1);
+  });
+
+  test('26 debug a pod whose capture is not proven yet, in which the kubelet would start it before the rules', async () => {
+    const { status, stderr } = await debugAs({ securityContext: AS_AGENT }, 'bot');
+    expect([status, stderr]).toEqual([1, expect.stringContaining('until chaperone-verify has proven the pod')]);
   });
 
   test('30 keep a long-lived token', async () => {

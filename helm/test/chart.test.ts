@@ -245,6 +245,15 @@ describe.skipIf(helm === undefined)('the chart', () => {
       ],
     ],
     [
+      'node',
+      [
+        '-s',
+        'templates/node/agent.yaml',
+        '--set',
+        'capture.mode=node,capture.nodeAgent.enabled=true,capture.nodeAgent.priorityClassName=system-node-critical,capture.nodeAgent.nodeSelector.pool=agents',
+      ],
+    ],
+    [
       'vault',
       [
         '-s',
@@ -360,6 +369,17 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ]);
   });
 
+  test('has admission demand the shape of the namespace’s mode, and where that says nothing of the installation’s', () => {
+    const policy = (...args: string[]): string => rendered('-s', 'templates/admission/pod-create.yaml', ...args);
+    const node = ['--set', 'capture.mode=node,capture.nodeAgent.enabled=true'];
+    expect(policy()).toContain("(variables.asked in ['pod', 'node'] ? variables.asked : 'pod') == 'node'");
+    expect(policy(...node)).toContain("(variables.asked in ['pod', 'node'] ? variables.asked : 'node') == 'node'");
+    expect(rendered('-s', 'templates/operator/deployment.yaml', ...node)).toContain(
+      '{name: CHAPERONE_CAPTURE_MODE, value: "node"}',
+    );
+    expect(template(helm, ['-s', 'templates/node/agent.yaml']).stderr).toContain('could not find template');
+  });
+
   test('has no Service set a variable of what reads its settings from there', () => {
     for (const file of ['templates/operator/deployment.yaml', 'templates/evidence/collector.yaml'])
       expect(rendered('-s', file), file).toContain('enableServiceLinks: false');
@@ -378,6 +398,8 @@ describe.skipIf(helm === undefined)('the chart', () => {
   test.each<[string, string[], string]>([
     ['a mistyped value', ['--set', 'operator.replica=3'], 'replica'],
     ['a user that is root', ['--set', 'injection.uid=0'], 'uid'],
+    ['rules by nobody', ['--set', 'capture.mode=node'], 'capture.mode is node, which takes capture.nodeAgent.enabled=true'],
+    ['another writer of rules', ['--set', 'capture.mode=none'], 'mode'],
     ['a device that could be anything', ['--set', 'injection.devices={*}'], 'devices'],
     [
       'production without a name or a store',

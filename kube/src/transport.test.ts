@@ -1,8 +1,13 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { temporaryDirectory } from '@chaperone/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { apply, createIfAbsent } from './apply.ts';
 import { ApiError, isConflict, isNotFound } from './errors.ts';
 import { type FakeApiServer, startFakeApiServer } from './fake-api-server.test-support.ts';
+import { inCluster } from './in-cluster.ts';
 import { KINDS, pathOf } from './objects.ts';
+import { createTransport } from './transport.ts';
 
 let api: FakeApiServer;
 beforeEach(async () => {
@@ -95,4 +100,47 @@ test('a PUT with an old resourceVersion is a conflict', async () => {
     body: { metadata: { namespace: 'a', name: 'c', resourceVersion: '1' } },
   });
   expect(isConflict(await put.catch((caught: unknown) => caught))).toBe(true);
+});
+
+describe('in a pod', () => {
+  const environment = { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '1' };
+
+  test.each<[string, Record<string, string>, string]>([
+    ['an IPv4 address', environment, 'https://127.0.0.1:1'],
+    ['an IPv6 address', { ...environment, KUBERNETES_SERVICE_HOST: 'fd00::1' }, 'https://[fd00::1]:1'],
+  ])('the API server is found by %s', (_what, given, server) => {
+    expect(inCluster(given).getCurrentCluster()).toEqual({ server });
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ['no host', { KUBERNETES_SERVICE_PORT: '443' }],
+    ['no port', { KUBERNETES_SERVICE_HOST: '10.96.0.1' }],
+    ['a port that is none', { ...environment, KUBERNETES_SERVICE_PORT: '443/x' }],
+  ])('but not with %s', (_what, given) => {
+    expect(() => inCluster(given)).toThrow('this is no pod');
+  });
+
+  test('it is believed by the authority of the mount, and told the token of it, each as it is then', async () => {
+    await using directory = await temporaryDirectory();
+    const { host, port } = new URL(api.config.getCurrentCluster()?.server ?? '');
+    const given = { KUBERNETES_SERVICE_HOST: host.split(':')[0], KUBERNETES_SERVICE_PORT: port };
+    let now = 0;
+    const kube = createTransport({ config: inCluster(given, directory.path), userAgent: 'a test', now: () => (now += 60_000) });
+    const tokens: unknown[] = [];
+    api.intercept = (_asked, response, request) => {
+      tokens.push(request.headers.authorization);
+      response.end('{}');
+      return true;
+    };
+    await expect(kube.request({ path: '/api' })).rejects.toMatchObject({
+      message: expect.stringMatching(/of the ServiceAccount cannot be read/),
+    });
+    await writeFile(join(directory.path, 'ca.crt'), Buffer.from(api.config.getCurrentCluster()?.caData ?? '', 'base64'));
+    for (const token of ['first', 'second']) {
+      await writeFile(join(directory.path, 'token'), `${token}\n`);
+      await kube.request({ path: '/api' });
+    }
+    expect(tokens).toEqual(['Bearer first', 'Bearer second']);
+    kube.close();
+  });
 });

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import * as https from 'node:https';
-import type { KubeConfig } from '@kubernetes/client-node';
 import { ApiError } from './errors.ts';
 import type { KubeObject } from './objects.ts';
 
@@ -44,8 +43,15 @@ export interface Kube {
   close(): void;
 }
 
+/** Where the API server is and how to sign in: what `inCluster` finds, or a KubeConfig of @kubernetes/client-node. */
+export interface ClusterAccess {
+  getCurrentCluster(): { readonly server: string } | null;
+  /** Adds authority, certificate and headers. Called every few seconds, so that what was renewed is used. */
+  applyToHTTPSOptions(options: https.RequestOptions): Promise<void>;
+}
+
 export interface TransportOptions {
-  readonly config: KubeConfig;
+  readonly config: ClusterAccess;
   /** Who asks, in the API server's audit log. */
   readonly userAgent: string;
   readonly onRequest?: (verb: string, code: string) => void;
@@ -59,7 +65,7 @@ interface Connection {
   readonly at: number;
 }
 
-/** HTTPS to the API server with the credentials of a kubeconfig: one connection pool, made anew only when they change. */
+/** HTTPS to the API server with the credentials of its config: one connection pool, made anew only when they change. */
 export function createTransport(options: TransportOptions): Kube {
   const now = options.now ?? Date.now;
   let connection: Connection | undefined;

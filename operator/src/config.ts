@@ -2,6 +2,7 @@ import { MAX_RECIPIENTS, NO_WITNESSES, orUndefined, parseRecipient } from '@chap
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 import { DecideConfig } from './decide/config.ts';
+import { CAPTURE_MODES, type CaptureMode } from './injection/profile.ts';
 import type { LogConfig } from './nats/log-policy.ts';
 import { NetworkConfig } from './networks/policy.ts';
 import { NotifyConfig } from './notify/config.ts';
@@ -20,6 +21,8 @@ const Environment = z.object({
   CHAPERONE_CLUSTER_NAME: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,98}[a-z0-9])?$/),
   CHAPERONE_IMAGE: z.string().min(1).max(512),
   CHAPERONE_IMAGE_PULL_POLICY: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
+  /** Who writes the rules of pods in namespaces that do not say it themselves. */
+  CHAPERONE_CAPTURE_MODE: z.enum(CAPTURE_MODES).default('pod'),
   CHAPERONE_SIDECAR_UID: z.coerce.number().int().min(1).default(24_601),
   CHAPERONE_SIDECAR_CPU_REQUEST: z.string().max(32).default('10m'),
   CHAPERONE_SIDECAR_MEMORY_REQUEST: z.string().max(32).default('64Mi'),
@@ -98,6 +101,7 @@ export interface Config {
   readonly networks: NetworkConfig | undefined;
   readonly decide: DecideConfig | undefined;
   readonly vault: VaultConfig | undefined;
+  readonly captureMode: CaptureMode;
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
   readonly validForMs: number;
@@ -165,6 +169,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       env.CHAPERONE_VAULT === undefined
         ? undefined
         : parseJson('CHAPERONE_VAULT', env.CHAPERONE_VAULT, VaultConfig, 'Vault as the chart writes it'),
+    captureMode: env.CHAPERONE_CAPTURE_MODE,
     devices: parseJson('CHAPERONE_DEVICES', env.CHAPERONE_DEVICES, deviceList, 'a list of extended resources'),
     forbiddenRanges: env.CHAPERONE_FORBIDDEN_RANGES.split(',').filter((range) => range !== ''),
     validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,

@@ -1,17 +1,19 @@
 import { KubeConfig } from '@kubernetes/client-node';
 import { createTransport } from '@chaperone/kube';
+import { CAPTURE_ANNOTATION, readCaptureMode } from './injection/profile.ts';
 import { tryInstallation } from './installed.ts';
 
-/** What `helm test` runs, and an installation that asks for it, with the namespace to try pods in and the one of the installation: a line for each finding; exit code 1 where one is bad. */
+/** What `helm test` runs, and an installation that asks for it, with the namespace to try pods in, the one of the installation and its capture mode: a line for each finding; exit code 1 where one is bad. */
 const PATIENCE_MS = 100_000;
 
-const [namespace = '', system = ''] = process.argv.slice(2);
+const [namespace = '', system = '', mode = ''] = process.argv.slice(2);
 const config = new KubeConfig();
 config.loadFromDefault();
 const kube = createTransport({ config, userAgent: 'chaperone-test' });
 const findings = await tryInstallation({
   kube,
   namespace,
+  capture: readCaptureMode({ [CAPTURE_ANNOTATION]: mode }, 'pod'),
   metricsUrl: `http://chaperone-webhook.${system}.svc:8080/metrics`,
   collectorUrl: `https://chaperone-collector.${system}.svc/readyz`,
   patienceMs: PATIENCE_MS,

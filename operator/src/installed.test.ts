@@ -15,6 +15,7 @@ describe.runIf(hasApiServer)('a cluster in which nothing of Chaperone runs', () 
         tryInstallation({
           kube,
           namespace: 'agents-test',
+          capture: 'pod',
           metricsUrl: 'http://127.0.0.1:1/metrics',
           collectorUrl: 'https://127.0.0.1:1/readyz',
           patienceMs: 0,

@@ -1,5 +1,6 @@
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
+import { type CaptureMode, CONTAINER_NAMES, containersOf } from './injection/profile.ts';
 import { ApiError, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 
 /** Where an installation is tried. */
@@ -7,6 +8,8 @@ export interface Tried {
   readonly kube: Kube;
   /** Governed and empty; nothing is left in it. */
   readonly namespace: string;
+  /** Who writes the rules of its pods. */
+  readonly capture: CaptureMode;
   /** The operator's metrics, and whether the collector is ready. */
   readonly metricsUrl: string;
   readonly collectorUrl: string;
@@ -20,7 +23,6 @@ export interface Finding {
   readonly why?: string;
 }
 
-const INJECTED = ['chaperone-init', 'chaperone-sidecar', 'chaperone-verify'] as const;
 const PAUSE_MS = 1_000;
 const ANSWER_MS = 5_000;
 const MAX_BYTES = 4 * 1024 * 1024;
@@ -36,7 +38,14 @@ const pod = (container: object): object => ({
 });
 
 /** Asks the API server and the parts what the first pod, Prometheus and an auditor would ask; makes nothing. Never throws. */
-export async function tryInstallation({ kube, namespace, metricsUrl, collectorUrl, patienceMs }: Tried): Promise<Finding[]> {
+export async function tryInstallation({
+  kube,
+  namespace,
+  capture,
+  metricsUrl,
+  collectorUrl,
+  patienceMs,
+}: Tried): Promise<Finding[]> {
   const until = performance.now() + patienceMs;
   const create = (container: object): Promise<KubeObject> =>
     kube.request({ method: 'POST', path: pathOf(KINDS.pods, { namespace }), query: { dryRun: 'All' }, body: pod(container) });
@@ -47,7 +56,7 @@ export async function tryInstallation({ kube, namespace, metricsUrl, collectorUr
     return data?.['ca.crt'] ?? '';
   };
   const checks: readonly (readonly [string, () => Promise<string | undefined>])[] = [
-    ['a pod of a governed namespace gets its sidecar', async () => missing(await create({}))],
+    ['a pod of a governed namespace gets its sidecar', async () => missing(capture, await create({}))],
     [
       'a pod that could undo capture is refused',
       () => refusal(() => create({ securityContext: { capabilities: { add: ['NET_ADMIN'] } } })),
@@ -79,9 +88,13 @@ function said(error: unknown): string {
   return error instanceof Error && error.message !== '' ? error.message : 'no answer';
 }
 
-function missing(made: KubeObject): string | undefined {
+function missing(capture: CaptureMode, made: KubeObject): string | undefined {
   const { initContainers = [] } = (made['spec'] ?? {}) as { readonly initContainers?: readonly { readonly name: string }[] };
-  const absent = INJECTED.filter((name) => !initContainers.some((each) => each.name === name));
+  const injected = containersOf(
+    capture,
+    CONTAINER_NAMES.map((name) => ({ name })),
+  );
+  const absent = injected.map(({ name }) => name).filter((name) => !initContainers.some((each) => each.name === name));
   return absent.length === 0 ? undefined : `the API server would start it without ${absent.join(', ')}`;
 }
 

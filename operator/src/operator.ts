@@ -12,7 +12,14 @@ import type { Config } from './config.ts';
 import { createDecide } from './decide/server.ts';
 import { ServedPair } from './decide/served-pair.ts';
 import { createHealthServer } from './health.ts';
-import { buildProfile, type InjectionConfig, operatorCaOf, PROFILE_NAME } from './injection/profile.ts';
+import {
+  buildProfile,
+  type CaptureMode,
+  type InjectionConfig,
+  operatorCaOf,
+  PROFILE_NAME,
+  readCaptureMode,
+} from './injection/profile.ts';
 import type { Pod } from './injection/pod.ts';
 import { EventRecorder } from './kube/events.ts';
 import { type LeaderOptions, runElection } from './kube/leader.ts';
@@ -162,7 +169,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   const review = createWebhook({
     config: () => injection(acceptedCa()),
     devices: config.devices,
-    facts: (namespace, pod) => namespaceFacts(world, namespace, pod),
+    facts: (namespace, pod) => namespaceFacts(world, config.captureMode, namespace, pod),
     onDenied: (owner, note) => void events.emit(owner, { type: 'Warning', reason: 'AgentPodRejected', action: 'Admit', note }),
     onReview: ({ result, durationMs }) => {
       metrics.webhookRequests.inc({ webhook: 'pods', result });
@@ -271,13 +278,15 @@ function servingNames({ services, namespace, pod }: Config): string[] {
   return [...Object.values(services).flatMap((service) => serviceNames(service, namespace)), pod.ip];
 }
 
-function namespaceFacts(world: World, namespace: string, pod: Pod) {
-  const user = Number(world.namespaces.get(namespace)?.metadata.annotations?.['chaperone.dev/default-run-as-user']);
+function namespaceFacts(world: World, captureMode: CaptureMode, namespace: string, pod: Pod) {
+  const annotations = world.namespaces.get(namespace)?.metadata.annotations;
+  const user = Number(annotations?.['chaperone.dev/default-run-as-user']);
   // At admission a pod may have no name yet and its namespace only in the request.
   const agent = agentOf({ ...pod, metadata: { ...pod.metadata, name: pod.metadata.name ?? '', namespace } });
   const selecting = world.policies.list().filter((policy) => selectsAgent(policy, agent));
   return {
     ...(Number.isInteger(user) && user > 0 ? { defaultRunAsUser: user } : {}),
+    capture: readCaptureMode(annotations, captureMode),
     inboundPorts: [...new Set(selecting.flatMap((policy) => policy.spec.inbound?.ports ?? []))].toSorted((a, b) => a - b),
   };
 }

@@ -14,6 +14,7 @@ export interface Bypass {
 export const FILES = [
   'sidecar/src/capture/netns.test.ts',
   'sidecar/src/capture/guard.test.ts',
+  'sidecar/src/node/agent.test.ts',
   'operator/src/sidecars/identity.test.ts',
   'e2e/src/admission-policies.e2e.ts',
   'e2e/src/admission-running.e2e.ts',
@@ -21,9 +22,16 @@ export const FILES = [
   'e2e/src/around.e2e.ts',
   'e2e/src/install.e2e.ts',
   'e2e/src/main-flow.e2e.ts',
+  'e2e/src/node-capture.e2e.ts',
   'e2e/src/resilience.e2e.ts',
   'e2e/src/ways-out.e2e.ts',
 ] as const;
+
+/** Those of them that try where an agent of the node writes the rules. */
+export const NODE_FILES: readonly string[] = [
+  'sidecar/src/node/agent.test.ts',
+  'e2e/src/node-capture.e2e.ts',
+] satisfies (typeof FILES)[number][];
 
 const line = (id: number, tried: string, closedBy: readonly Closing[], how: string): Bypass => ({ id, tried, closedBy, how });
 
@@ -112,7 +120,7 @@ export const CATALOGUE: readonly Bypass[] = [
     26,
     'kubectl debug with more rights, or into the sidecar',
     ['admission'],
-    'ephemeral containers have no more rights than the agent',
+    'ephemeral containers have no more rights than the agent, and there are none before capture is proven',
   ),
   line(
     27,

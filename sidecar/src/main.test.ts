@@ -17,7 +17,21 @@ test('the program loads, and without configuration ends with one sentence that n
 });
 
 // Its reserved port is below 1024; in a pod the injected sysctl permits that.
-test.skipIf(process.getuid?.() !== 0)('while the operator is away it waits, and says at its end what it waited for', async () => {
+test.skipIf(process.getuid?.() !== 0).each([
+  {
+    what: 'the operator is away',
+    // A range of this machine's own, so that its reserved address can be listened on.
+    range: '127.240.0.0/24',
+    says: 'cannot be reached',
+    last: 'operator 127\\.0\\.0\\.1:PORT did not answer in [1-9]\\d* s \\(the operator cannot be reached\\); the agent waits rather than start ungoverned \\(OperatorUnreachable\\)',
+  },
+  {
+    what: 'a node’s agent has not routed its range',
+    range: '240.241.7.0/24',
+    says: 'the rules of this pod are not there yet',
+    last: 'the rules of this pod are not there yet; the agent waits rather than start ungoverned \\(SidecarNotReady\\)',
+  },
+])('while $what it waits, and says at its end what it waited for', async ({ range, says, last }) => {
   await using directory = await temporaryDirectory();
   const path = (name: string): string => join(directory.path, name);
   await mkdir(path('spool'));
@@ -30,8 +44,7 @@ test.skipIf(process.getuid?.() !== 0)('while the operator is away it waits, and 
       CHAPERONE_TOKEN_FILE: path('token'),
       CHAPERONE_RUN_DIRECTORY: directory.path,
       CHAPERONE_SPOOL_DIRECTORY: path('spool'),
-      // A range of this machine's own, so that its reserved address can be listened on.
-      CHAPERONE_IPV4_RANGE: '127.240.0.0/24',
+      CHAPERONE_IPV4_RANGE: range,
       CHAPERONE_DNS_PORT: `${dns}`,
       CHAPERONE_DENY_PORT: `${deny}`,
       CHAPERONE_PROBE_PORT: `${probe}`,
@@ -42,17 +55,13 @@ test.skipIf(process.getuid?.() !== 0)('while the operator is away it waits, and 
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
     const started = async (): Promise<true | undefined> => {
       const answer = await fetch(`http://127.0.0.1:${probe}/startz`);
-      return (await answer.text()).includes('cannot be reached') ? true : undefined;
+      return (await answer.text()).includes(says) ? true : undefined;
     };
     await eventually('the first try', started, 20_000);
     await sleep(1_000);
     child.kill('SIGTERM');
     expect((await once(child, 'exit'))[0]).toBe(0);
-    expect(err.trimEnd().split('\n').at(-1)).toMatch(
-      new RegExp(
-        `^chaperone-sidecar: operator 127\\.0\\.0\\.1:${operator} did not answer in [1-9]\\d* s \\(the operator cannot be reached\\); the agent waits rather than start ungoverned \\(OperatorUnreachable\\)$`,
-      ),
-    );
+    expect(err.trimEnd().split('\n').at(-1)).toMatch(new RegExp(`^chaperone-sidecar: ${last.replace('PORT', `${operator}`)}$`));
     expect(err).not.toContain('CANARY');
   } finally {
     child.kill('SIGKILL');

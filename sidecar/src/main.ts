@@ -10,6 +10,7 @@ import { searchDomains, startDns } from './capture/dns.ts';
 import { createGuard } from './capture/guard.ts';
 import { createListeners, type Listeners } from './capture/listener.ts';
 import { lastWords } from './capture/last-words.ts';
+import { errorCode } from './capture/missing-family.ts';
 import { RESERVED_PORT, reservedAddress } from './capture/rules.ts';
 import { type CaptureState, OwnLook, watchCapture } from './capture/watch.ts';
 import { readConfig, type SidecarConfig } from './config.ts';
@@ -31,6 +32,10 @@ const VERSION = '0.1.0';
 /** The kubelet leaves at least 2 s of grace: evidence that is not out by then waits in the spool for the next start. */
 const FLUSH_MS = 1_500;
 const TERMINATION_LOG = '/dev/termination-log';
+/** Between two looks whether the virtual range is routed. */
+const ROUTED_MS = 200;
+const NO_POLICY = 'the policy has not arrived';
+const NO_RULES = 'the rules of this pod are not there yet';
 
 /** Why the sidecar could not start, or the agent was not let in. */
 class StartError extends Error {
@@ -56,7 +61,7 @@ class Sidecar {
   #looked = false;
   #wasProven = false;
   readonly #startedAt = systemClock.monotonic();
-  #starting: string | undefined = 'the policy has not arrived';
+  #starting: string | undefined = NO_POLICY;
 
   constructor(config: SidecarConfig, logger: Logger) {
     this.#config = config;
@@ -202,7 +207,7 @@ class Sidecar {
     const own = new OwnLook({ port: selfPort, reserved: reservedHost });
     const answers = { nonce, own: own.question, onDenied };
     const deny = await startDenyListener({ port: denyPort, ...answers });
-    const reserved = await startDenyListener({ hosts: [reservedHost], port: RESERVED_PORT, ...answers });
+    const reserved = await this.#whenRouted(() => startDenyListener({ hosts: [reservedHost], port: RESERVED_PORT, ...answers }));
     const dns = await startDns({ port: dnsPort, search: await searchList(), index: () => listeners.index });
     const watch = watchCapture({ look: own.look, onChange: (state) => this.#captureChanged(state), wait });
     for (const one of [deny, reserved, dns, watch]) this.#stops.push(() => one.stop());
@@ -210,6 +215,25 @@ class Sidecar {
     const path = join(runDirectory, 'nonce');
     await writeFile(`${path}.new`, `${nonce}\n`, { mode: 0o644 });
     await rename(`${path}.new`, path);
+  }
+
+  /**
+   * Listens at a virtual address as soon as there can be one: a node agent may come later than the sidecar. Routes come after the
+   * rules. Whoever waits for the sidecar ends it, as the kubelet does after a minute.
+   */
+  async #whenRouted<T>(listen: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        const listener = await listen();
+        this.#starting = NO_POLICY;
+        return listener;
+      } catch (error) {
+        if (errorCode(error) !== 'EADDRNOTAVAIL') throw error;
+        if (this.#starting === NO_POLICY) this.#logger.warn(NO_RULES);
+        this.#starting = NO_RULES;
+        await wait(ROUTED_MS, new AbortController().signal);
+      }
+    }
   }
 
   #captureChanged(state: CaptureState): void {

@@ -270,9 +270,9 @@ export const ADMISSION_CODES = {
   },
   DebugRejected: {
     audience: ['platform'],
-    what: 'An ephemeral container would not be as confined as the agent.',
+    what: 'An ephemeral container would not be as confined as the agent, or would start before capture is proven.',
     why: 'It joins the pod’s network and could leave around the capture or look into the sidecar.',
-    fix: 'Use kubectl debug --profile=restricted with a numeric runAsUser, and no --target of Chaperone’s containers.',
+    fix: 'Use kubectl debug --profile=restricted with a numeric runAsUser, and no --target of Chaperone’s containers, once the pod is Initialized.',
     retry: 'change-it',
     example:
       'ephemeral container "debugger": use kubectl debug --profile=restricted with a runAsUser of its own; --target=chaperone-sidecar is refused for everyone',

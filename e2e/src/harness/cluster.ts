@@ -133,11 +133,17 @@ export class Cluster {
     return this.#reaching(['create', '--dry-run=server', '-o', 'json', ...args, '-f', '-'], object);
   }
 
-  /** A fresh namespace with `labels`, after one of the same name is gone. */
-  async namespace(name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
+  /** A fresh namespace with `labels` and `annotations`, after one of the same name is gone. */
+  async namespace(
+    name: string,
+    labels: Readonly<Record<string, string>> = {},
+    annotations: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
     await this.demand(['delete', 'namespace', name, '--ignore-not-found', '--wait=true', '--timeout=120s']);
-    await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+    await this.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels, annotations } });
   }
 }
 
+/** Governed, under the strictest standard that Kubernetes has; it takes capture from the node. */
+export const RESTRICTED = { 'chaperone.dev/inject': 'enabled', 'pod-security.kubernetes.io/enforce': 'restricted' } as const;
 export const GOVERNED = { 'chaperone.dev/inject': 'enabled', 'pod-security.kubernetes.io/enforce': 'privileged' } as const;

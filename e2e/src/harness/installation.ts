@@ -36,7 +36,11 @@ async function buildImages(cluster: Cluster): Promise<ReadonlyMap<string, string
   return new Map(lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 }
 
-type Part = 'deployment/chaperone-operator' | 'statefulset/chaperone-nats' | 'statefulset/chaperone-collector';
+type Part =
+  | 'daemonset/chaperone-node'
+  | 'deployment/chaperone-operator'
+  | 'statefulset/chaperone-nats'
+  | 'statefulset/chaperone-collector';
 
 /** The chart of this checkout, installed with images of this checkout. */
 export class Installation {
@@ -109,8 +113,13 @@ export class Installation {
       '--take-ownership',
       '--force-conflicts',
     ]);
-    for (const part of ['deployment/chaperone-operator', 'statefulset/chaperone-nats', 'statefulset/chaperone-collector'])
-      await this.cluster.demand(['rollout', 'status', part, '-n', SYSTEM, '--timeout=180s']);
+    const parts = [
+      'deployment/chaperone-operator',
+      'daemonset/chaperone-node',
+      'statefulset/chaperone-nats',
+      'statefulset/chaperone-collector',
+    ];
+    for (const part of parts) await this.cluster.demand(['rollout', 'status', part, '-n', SYSTEM, '--timeout=180s']);
     const bundle = ['get', 'mutatingwebhookconfiguration', 'chaperone', '-o', 'jsonpath={.webhooks[0].clientConfig.caBundle}'];
     const written = async (): Promise<true | undefined> => {
       const profile = await this.cluster.kubectl(['get', 'injectionprofile', 'default']);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually, testAuthority } from '@chaperone/testing';
 import { Agent } from './agent.ts';
-import { type Cluster, GOVERNED, ROOT } from './cluster.ts';
+import { type Cluster, GOVERNED, RESTRICTED, ROOT } from './cluster.ts';
 import type { Installation } from './installation.ts';
 
 export const DATA = 'data';
@@ -31,15 +31,20 @@ create database orders;
 export class Shop {
   readonly installation: Installation;
   readonly cluster: Cluster;
+  readonly #capture: 'pod' | 'node';
 
-  constructor(installation: Installation) {
+  /** `capture`: who writes the rules of agents; by the node, their namespace enforces Pod Security `restricted`. */
+  constructor(installation: Installation, capture: 'pod' | 'node' = 'pod') {
+    this.#capture = capture;
     this.installation = installation;
     this.cluster = installation.cluster;
   }
 
   /** The three namespaces anew, with nothing in them but who agents are. */
   async place(): Promise<void> {
-    await Promise.all([this.cluster.namespace(DATA), this.cluster.namespace(AGENTS, GOVERNED), this.cluster.namespace(OUTSIDE)]);
+    const labels = this.#capture === 'node' ? RESTRICTED : GOVERNED;
+    const agents = this.cluster.namespace(AGENTS, labels, { 'chaperone.dev/capture': this.#capture });
+    await Promise.all([this.cluster.namespace(DATA), agents, this.cluster.namespace(OUTSIDE)]);
     await this.cluster.apply({
       apiVersion: 'v1',
       kind: 'ServiceAccount',
@@ -133,7 +138,8 @@ export class Shop {
 
   /** A pod that knows nothing of Chaperone but a numeric user. */
   agentPod(name: string, namespace: string = AGENTS): object {
-    const container = { name: 'bot', image: this.installation.image('agent'), securityContext: { runAsUser: 1000 } };
+    const user = this.#capture === 'node' ? { runAsUser: 1000, runAsNonRoot: true } : { runAsUser: 1000 };
+    const container = { name: 'bot', image: this.installation.image('agent'), securityContext: user };
     const account = namespace === AGENTS ? { serviceAccountName: 'support-agent' } : {};
     return {
       apiVersion: 'v1',

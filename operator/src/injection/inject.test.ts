@@ -9,7 +9,7 @@ import { matchesProfile, profileMismatch } from './match.ts';
 import { patchPod } from './patch.ts';
 import type { Container, Pod, PodSpec } from './pod.ts';
 import { findProblems } from './problems.ts';
-import { buildProfile, CONTAINER_NAMES, InjectionConfigError, injectedContainers } from './profile.ts';
+import { buildProfile, CONTAINER_NAMES, InjectionConfigError, injectedContainers, readCaptureMode } from './profile.ts';
 import { aConfig, aContainer, aPod } from './sample.test-support.ts';
 
 const TESTDATA = join(import.meta.dirname, 'testdata');
@@ -21,6 +21,63 @@ interface Golden {
   readonly defaultRunAsUser?: number;
   readonly inboundPorts?: number[];
 }
+
+const byNode = (pod: Pod): Pod => injectPod({ pod, config, inboundPorts: [8080], capture: 'node' });
+
+describe('where an agent of the node writes the rules', () => {
+  test('a pod is the one of the default mode without chaperone-init, and nothing in it has a right', () => {
+    const pod = aPod();
+    const [init, ...rest] = injectPod({ pod, config, inboundPorts: [8080] }).spec.initContainers ?? [];
+    const injected = byNode(pod);
+    expect(init?.name).toBe('chaperone-init');
+    expect(injected).toEqual({ ...injected, spec: { ...injectPod({ pod, config }).spec, initContainers: rest } });
+    expect(injected.metadata.annotations).toMatchObject({ 'chaperone.dev/inbound-ports': '8080' });
+    for (const { securityContext } of [...rest, ...injected.spec.containers])
+      expect(securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } });
+    expect(JSON.stringify(injected)).not.toContain('NET_ADMIN');
+    expect(byNode(injected)).toEqual(injected);
+    expect(matchesProfile(injected, buildProfile(config))).toBe(true);
+  });
+
+  test('chaperone-init goes when the mode changes, and comes back', () => {
+    const [first, second] = [inject(aPod()), byNode(inject(aPod()))];
+    expect(second.spec.initContainers?.map(({ name }) => name)).toEqual(['chaperone-sidecar', 'chaperone-verify']);
+    expect(inject(second)).toEqual(first);
+  });
+
+  test.each<[string, (inits: readonly Container[]) => readonly Container[], string]>([
+    [
+      'chaperone-init further back',
+      ([one, two]) => [one, two, injectedContainers(config)[0]] as Container[],
+      'spec.initContainers[2]',
+    ],
+    ['another in front', (inits) => [aContainer({ name: 'own' }), ...inits], 'spec.initContainers[0]'],
+    ['no chaperone-verify', ([one]) => [one] as Container[], 'spec.initContainers[1]'],
+  ])('no pod is one with %s', (_what, change, path) => {
+    const pod = byNode(aPod());
+    const initContainers = change(pod.spec.initContainers ?? []);
+    expect(profileMismatch({ ...pod, spec: { ...pod.spec, initContainers } }, buildProfile(config))).toBe(path);
+  });
+
+  test.each<[string, Record<string, string> | undefined, 'pod' | 'node', 'pod' | 'node']>([
+    ['says nothing', undefined, 'node', 'node'],
+    ['has its own', { 'chaperone.dev/capture': 'node' }, 'pod', 'node'],
+    ['has its own, the other way', { 'chaperone.dev/capture': 'pod' }, 'node', 'pod'],
+    ['says what is no mode', { 'chaperone.dev/capture': 'none' }, 'pod', 'pod'],
+    ['says it with more behind it', { 'chaperone.dev/capture': 'node\r\n' }, 'pod', 'pod'],
+    ['says nothing in a word', { 'chaperone.dev/capture': '' }, 'node', 'node'],
+  ])('a namespace that %s', (_what, annotations, installed, mode) => {
+    expect(readCaptureMode(annotations, installed)).toBe(mode);
+  });
+
+  test('the chart gives that agent the arguments of chaperone-init that are the installation’s', () => {
+    const chart = readFileSync(join(import.meta.dirname, '../../../helm/test/testdata/node.yaml'), 'utf8');
+    const init = injectedContainers(config)[0] as { args?: readonly string[] } | undefined;
+    const args = (init?.args ?? []).filter((arg) => !arg.includes('$('));
+    expect(args.length).toBe(7);
+    for (const arg of args) expect(chart).toContain(`- ${arg}\n`);
+  });
+});
 
 describe('golden pods', () => {
   const names = readdirSync(TESTDATA)

@@ -8,7 +8,9 @@ import {
   apiAccessVolume,
   CA_PATH,
   CA_VOLUME,
+  type CaptureMode,
   CONTAINER_NAMES,
+  containersOf,
   INBOUND_PORTS_ANNOTATION,
   type InjectionConfig,
   injectedContainers,
@@ -27,6 +29,8 @@ export interface InjectionInput {
   readonly defaultRunAsUser?: number | undefined;
   /** Ports that policies open to other pods at this moment. */
   readonly inboundPorts?: readonly number[];
+  /** Who writes the pod's rules. Default: pod */
+  readonly capture?: CaptureMode | undefined;
 }
 
 /** The sidecar needs about 2 s after the agent has ended to bring its last evidence out. */
@@ -60,7 +64,7 @@ const API: readonly EnvVar[] = [
  * `automountServiceAccountToken: false` is part of it: the ServiceAccount plugin runs again after this change and would
  * otherwise mount the agent's volume into Chaperone's containers.
  */
-export function injectPod({ pod, config, defaultRunAsUser, inboundPorts = [] }: InjectionInput): Pod {
+export function injectPod({ pod, config, defaultRunAsUser, inboundPorts = [], capture = 'pod' }: InjectionInput): Pod {
   const { spec } = pod;
   const volumes = spec.volumes ?? [];
   const wantsApi = spec.automountServiceAccountToken !== false || volumes.some(({ name }) => name === API_ACCESS_VOLUME);
@@ -89,7 +93,7 @@ export function injectPod({ pod, config, defaultRunAsUser, inboundPorts = [] }: 
         ...injectedVolumes(),
       ],
       initContainers: [
-        ...injectedContainers(config),
+        ...containersOf(capture, injectedContainers(config)),
         ...(spec.initContainers ?? []).filter(({ name }) => !own.includes(name)).map(agent),
       ],
       containers: spec.containers.map(agent),

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { InjectionProfile } from '@chaperone/api';
 import type { Container, EnvVar, Pod, Volume } from './pod.ts';
-import { API_ACCESS_PREFIX, API_ACCESS_VOLUME, OPERATOR_CA, RESERVED_PREFIX } from './profile.ts';
+import { API_ACCESS_PREFIX, API_ACCESS_VOLUME, CONTAINER_NAMES, containersOf, OPERATOR_CA, RESERVED_PREFIX } from './profile.ts';
 
 /** Compared where absent and empty mean the same. */
 const LISTS = ['command', 'args', 'volumeMounts'] as const;
@@ -20,13 +20,15 @@ const ABSENT = [
 
 /**
  * Compares the injected parts of a running pod with a profile, field by field as the admission policy does: the containers in
- * front and in order, each one's image, command, arguments, environment, mounts, probes and security context, and every volume
- * with a reserved name. The operator's CA may be any that the profile lists.
+ * front and in order (in mode `node` without chaperone-init), each one's image, command, arguments, environment, mounts, probes and security
+ * context, and every volume with a reserved name. The operator's CA may be any that the profile lists.
  * @returns The first field that differs, for example `spec.initContainers[1].image`; undefined where all are equal.
  */
 export function profileMismatch(pod: Pod, profile: InjectionProfile): string | undefined {
-  const wanted = profile.spec.containers as readonly unknown[] as readonly Container[];
   const inits = pod.spec.initContainers ?? [];
+  // Its containers say of which mode it is, and never change; that the mode was its namespace's, admission saw.
+  const mode = inits[0]?.name === CONTAINER_NAMES[0] ? 'pod' : 'node';
+  const wanted = containersOf(mode, profile.spec.containers as readonly unknown[] as readonly Container[]);
   if (wanted.length === 0) return 'spec.initContainers';
   for (const [index, want] of wanted.entries()) {
     const path = `spec.initContainers[${index}]`;

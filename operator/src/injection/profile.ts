@@ -26,6 +26,25 @@ export interface InjectionConfig {
 /** Names that injection adds. Anything else in a pod whose name begins with {@link RESERVED_PREFIX} is refused. */
 export const RESERVED_PREFIX = 'chaperone-';
 export const CONTAINER_NAMES = ['chaperone-init', 'chaperone-sidecar', 'chaperone-verify'] as const;
+/**
+ * Who writes the rules of a pod: its own chaperone-init, or the agent of its node, where the namespace's Pod Security refuses
+ * chaperone-init what that needs (docs/adr/0041).
+ */
+export const CAPTURE_MODES = ['pod', 'node'] as const;
+export type CaptureMode = (typeof CAPTURE_MODES)[number];
+/** Annotation of a namespace with its mode; another value, or none, is the installation's mode. Admission reads it too. */
+export const CAPTURE_ANNOTATION = 'chaperone.dev/capture';
+
+/** Reads {@link CAPTURE_ANNOTATION}. */
+export function readCaptureMode(annotations: Readonly<Record<string, string>> | undefined, installed: CaptureMode): CaptureMode {
+  return CAPTURE_MODES.find((mode) => mode === annotations?.[CAPTURE_ANNOTATION]) ?? installed;
+}
+
+/** Those of a profile's containers that pods of this mode have. */
+export function containersOf<T extends { readonly name: string }>(mode: CaptureMode, containers: readonly T[]): readonly T[] {
+  return mode === 'pod' ? containers : containers.filter(({ name }) => name !== CONTAINER_NAMES[0]);
+}
+
 export const API_ACCESS_PREFIX = 'kube-api-access-';
 /** Keeps the prefix by which the ServiceAccount plugin knows its own volume, so that it adds no real token beside ours. */
 export const API_ACCESS_VOLUME = 'kube-api-access-chaperone';
@@ -92,7 +111,7 @@ const V8 = ['--max-semi-space-size=1', '--liftoff-only'] as const;
 const NODE = ['/usr/local/bin/node', '--conditions=chaperone-dist'] as const;
 const PROGRAMS = '/app/sidecar/dist';
 
-/** Containers in the order of `initContainers`, with every default of the API server written out. */
+/** All containers in the order of `initContainers`, with every default of the API server written out; {@link containersOf} a mode. */
 export function injectedContainers(config: InjectionConfig): readonly Container[] {
   return [initContainer(config), sidecarContainer(config), verifyContainer(config)];
 }

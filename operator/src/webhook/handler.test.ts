@@ -89,6 +89,13 @@ describe('the API server is told', () => {
     expect(denied).toEqual(told ? [[owner, status?.message]] : []);
   });
 
+  test('how to make it one whose rules come from its node', async () => {
+    const url = await start({ facts: () => ({ capture: 'node' }) });
+    const { patch = '' } = await ask(url, aReview(aPod()));
+    const text = Buffer.from(patch, 'base64').toString();
+    expect([text.includes('chaperone-init'), text.includes('chaperone-verify')]).toEqual([false, true]);
+  });
+
   test('the user that the namespace offers is used', async () => {
     const url = await start({ facts: () => ({ defaultRunAsUser: 1000 }) });
     expect(await ask(url, aReview(aPod({ containers: [{ name: 'bot' }] })))).toMatchObject({ allowed: true });

@@ -2,7 +2,7 @@ import { injectPod } from '../injection/inject.ts';
 import { type Operation, patchPod } from '../injection/patch.ts';
 import type { Pod } from '../injection/pod.ts';
 import { describeProblems, findProblems } from '../injection/problems.ts';
-import type { InjectionConfig } from '../injection/profile.ts';
+import type { CaptureMode, InjectionConfig } from '../injection/profile.ts';
 import type { Regarding } from '../kube/events.ts';
 
 /** What is known about a governed namespace at this moment, from memory: admission waits for no call. */
@@ -11,6 +11,8 @@ export interface NamespaceFacts {
   readonly defaultRunAsUser?: number | undefined;
   /** Ports that policies selecting this pod open to other pods. */
   readonly inboundPorts?: readonly number[];
+  /** Who writes the rules of its pods. Default: pod */
+  readonly capture?: CaptureMode | undefined;
 }
 
 export interface ReviewOptions {
@@ -61,7 +63,7 @@ export function reviewPod(body: unknown, options: ReviewOptions): Review {
     const owner = dryRun ? undefined : ownerOf(pod, namespace);
     return { allowed: false, uid, message: describeProblems(pod, namespace, problems), owner };
   }
-  return { allowed: true, uid, patch: patchPod(pod, injectPod(input)) };
+  return { allowed: true, uid, patch: patchPod(pod, injectPod({ ...input, capture: facts.capture })) };
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,13 +11,24 @@ export class CaptureError extends Error {
   readonly code = 'CaptureNotInstalled';
 }
 
-/** Runs a program with `input` on its standard input. */
+/** Runs a program with `input` on its standard input, in the network namespace that is meant. */
 export type Run = (program: string, args: readonly string[], input?: string) => { status: number | null; output: string };
 
-export const runProgram: Run = (program, args, input) => {
-  const result = spawnSync(program, args, { input, encoding: 'utf8', timeout: 20_000, maxBuffer: 1 << 20 });
+const LIMITS = { encoding: 'utf8', timeout: 20_000, maxBuffer: 1 << 20 } as const;
+
+export const runProgram: Run = (program, args, input) => resultOf(spawnSync(program, args, { ...LIMITS, input }));
+
+/** Runs programs in the network namespace that descriptor `namespace` holds open. */
+export const runInside =
+  (namespace: number): Run =>
+  (program, args, input) => {
+    const inside = ['--net=/proc/self/fd/3', '--', program, ...args];
+    return resultOf(spawnSync('nsenter', inside, { ...LIMITS, input, stdio: ['pipe', 'pipe', 'pipe', namespace] }));
+  };
+
+function resultOf(result: SpawnSyncReturns<string>): ReturnType<Run> {
   return { status: result.status, output: result.error?.message ?? `${result.stderr}${result.stdout}`.trim() };
-};
+}
 
 export interface InstallOptions {
   readonly input: RuleInput;
@@ -39,11 +50,21 @@ export function installCapture({ input, run = runProgram, hasIpv6 = true }: Inst
   const text = ruleset(guardsFrames ? input : { ...input, egressDevices: [] });
   demand(run('nft', ['-f', '-'], text), 'nft did not accept the rules');
   // A node whose modules are missing has been seen to accept rules without effect.
-  demand(run('nft', ['list', 'chain', 'inet', 'chaperone', 'out_filter']), 'the rules are not there after nft accepted them');
+  if (!hasRules(run)) throw new CaptureError('the rules are not there after nft accepted them');
+  routeRanges({ input, run, hasIpv6 });
+  return { guardsFrames };
+}
+
+/** Routes the virtual ranges to `lo`; again where they are. @throws CaptureError */
+export function routeRanges({ input, run = runProgram, hasIpv6 = true }: InstallOptions): void {
   const paths = routes(input.ranges);
   demand(run('ip', paths.ipv4), 'the virtual range could not be routed');
   if (hasIpv6) demand(run('ip', paths.ipv6), 'the virtual IPv6 range could not be routed');
-  return { guardsFrames };
+}
+
+/** Whether the rules are in this network namespace: all of them or none, as they are written in one transaction. */
+export function hasRules(run: Run): boolean {
+  return run('nft', ['list', 'chain', 'inet', 'chaperone', 'out_filter']).status === 0;
 }
 
 function demand({ status, output }: ReturnType<Run>, what: string): void {
@@ -136,7 +157,10 @@ function rows(json: string): Record<string, unknown>[] {
 export function main(args: readonly string[], terminationLog = '/dev/termination-log'): number {
   try {
     const input = parseInitArgs(args, readDevices());
-    const { guardsFrames } = installCapture({ input, hasIpv6: existsSync('/proc/net/if_inet6') && hasLoopback6() });
+    const { guardsFrames } = installCapture({
+      input,
+      hasIpv6: existsSync(IF_INET6) && hasLoopback6(readFileSync(IF_INET6, 'utf8')),
+    });
     process.stderr.write(
       `chaperone-init: capture is installed${guardsFrames ? '' : ' (no netdev egress hook on this kernel)'}\n`,
     );
@@ -150,10 +174,12 @@ export function main(args: readonly string[], terminationLog = '/dev/termination
   }
 }
 
-function hasLoopback6(): boolean {
-  return readFileSync('/proc/net/if_inet6', 'utf8')
-    .split('\n')
-    .some((line) => line.endsWith(' lo'));
+/** The IPv6 addresses of the network namespace of whoever reads it; absent where the kernel has no IPv6. */
+export const IF_INET6 = '/proc/self/net/if_inet6';
+
+/** Whether `lo` is among the addresses of {@link IF_INET6}. */
+export function hasLoopback6(addresses: string): boolean {
+  return addresses.split('\n').some((line) => line.endsWith(' lo'));
 }
 
 if (import.meta.main) process.exitCode = main(process.argv.slice(2));
