@@ -7,12 +7,11 @@ import { AddressBook } from './addresses/address-book.ts';
 import { type ApprovalMetrics, ApprovalOffice } from './approvals/office.ts';
 import { rememberMessage } from './notify/attest.ts';
 import { Notifier, type NotifyMetrics } from './notify/notifier.ts';
-import { type Authority, ensureAuthority } from './ca/authority.ts';
+import type { Authority } from './ca/authority.ts';
 import { leafIssuer } from './ca/leaves.ts';
 import { ensureServiceCertificates } from './ca/service-certificates.ts';
-import { CA_CONFIG_MAP, publishCa, publishWebhookCa, trusts, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
+import { CA_CONFIG_MAP, publishCa, publishWebhookCa, WEBHOOK_CONFIGURATION } from './ca/publish.ts';
 import type { Config } from './config.ts';
-import { operatorCaOf, PROFILE_NAME } from './injection/profile.ts';
 import { Kills } from './kills/kills.ts';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import { type QueueMetrics, WorkQueue } from './kube/queue.ts';
@@ -38,7 +37,7 @@ import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
 import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
-import { during, type LeadTimes, natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
+import { during, keepAuthority, type LeadTimes, natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
 import type { World } from './world.ts';
 
 /** Changes within this time are looked at together; a push takes at most 1 s. */
@@ -75,9 +74,7 @@ export async function lead(options: LeadOptions, signal: AbortSignal): Promise<v
   const { config, authority } = options;
   const kube = during(options.kube, signal);
   const now = options.now ?? Date.now;
-  // Nobody has looked yet at what is published.
-  const rotation = { now: now(), times: options.times.ca, isPublished: () => false };
-  await authority.use(await ensureAuthority(kube, config.namespace, rotation));
+  await keepAuthority(options, kube, 'unknown');
   const { origin, enrolment, recipients } = await ensureTrust(kube, config.namespace, config);
   let log: string | undefined;
   /** A key that somebody else keeps may come later; sidecars ask for it again. */
@@ -319,13 +316,7 @@ class Office {
   async tick(): Promise<void> {
     const { config, authority } = this.#options;
     const kube = during(this.#options.kube, this.#signal);
-    const profile = this.#options.world.profiles.get(PROFILE_NAME);
-    const isPublished = (certificate: string): boolean =>
-      trusts(this.#webhooks.get(WEBHOOK_CONFIGURATION), certificate) &&
-      profile !== undefined &&
-      operatorCaOf(profile.spec)?.includes(certificate) === true;
-    const rotation = { now: this.#now(), times: this.#options.times.ca, isPublished };
-    await authority.use(await ensureAuthority(kube, config.namespace, rotation));
+    await keepAuthority(this.#options, kube, this.#webhooks.get(WEBHOOK_CONFIGURATION));
     await ensureServiceCertificates(kube, config.namespace, authority, this.#now());
     await writeProfile(kube, this.#options.profile());
     await this.approvals.sweep();

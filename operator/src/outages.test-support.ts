@@ -6,8 +6,8 @@ import { AGENTS } from './operator.test-support.ts';
 import type { OperatorOptions } from './operator.ts';
 import { RealCluster, type Replica, SYSTEM } from './real-cluster.test-support.ts';
 
-/** A leader that is silent is followed within three seconds. */
-export const ELECTION: NonNullable<OperatorOptions['election']> = { leaseMs: 2_000, renewDeadlineMs: 1_300, retryMs: 200 };
+/** A leader that is silent is followed within four seconds. */
+export const ELECTION: NonNullable<OperatorOptions['election']> = { leaseMs: 3_000, renewDeadlineMs: 2_400, retryMs: 200 };
 const INBOUND = 'chaperone.dev/inbound-ports';
 /** Informers wait up to 30 s between tries. */
 const PATIENCE_MS = 60_000;

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type InjectionProfile, MAX_OPERATOR_CAS } from '@chaperone/api';
-import { apply, getObject, KINDS, type Kube, pathOf } from '@chaperone/kube';
-import { CA_TIMES, type CaTimes } from './ca/authority.ts';
-import { operatorCaOf, withOperatorCa } from './injection/profile.ts';
+import { apply, getObject, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
+import { CA_TIMES, type CaTimes, ensureAuthority } from './ca/authority.ts';
+import { trusts } from './ca/publish.ts';
+import { operatorCaOf, PROFILE_NAME, withOperatorCa } from './injection/profile.ts';
 import type { LeadOptions } from './lead.ts';
 import { GOVERNED_SINCE, isGoverned, labelledAt } from './sidecars/governed.ts';
 
@@ -20,6 +21,24 @@ export function during(kube: Kube, signal: AbortSignal): Kube {
     request: async (asked) =>
       await kube.request({ ...asked, signal: asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal]) }),
   };
+}
+
+/**
+ * Makes the CA where there is none, and its successor in time; nothing is signed with that before the webhook is called and pods are
+ * injected by it. `webhooks` is our configuration, undefined where there is none, 'unknown' before anybody has looked.
+ */
+export async function keepAuthority(
+  { config, authority, world, times, now = Date.now }: LeadOptions,
+  kube: Kube,
+  webhooks: KubeObject | 'unknown' | undefined,
+): Promise<void> {
+  const profile = world.profiles.get(PROFILE_NAME);
+  const isPublished = (certificate: string): boolean =>
+    webhooks !== 'unknown' &&
+    trusts(webhooks, certificate) &&
+    profile !== undefined &&
+    operatorCaOf(profile.spec)?.includes(certificate) === true;
+  await authority.use(await ensureAuthority(kube, config.namespace, { now: now(), times: times.ca, isPublished }));
 }
 
 /** What the broker's certificate is checked against: its own CA where it has one, ours where the chart installed it. */
