@@ -109,7 +109,7 @@ describe('the arrows between packages', () => {
     expect(files.length).toBeGreaterThan(0);
   });
 
-  it('in the sidecar’s package the agent of nodes alone speaks to the API server (docs/adr/0041)', () => {
+  it('in the sidecar’s package the agent of nodes alone speaks to the API server (docs/adr/0044)', () => {
     const asking = sources('sidecar/src')
       .flatMap(imports)
       .filter(({ target }) => target.startsWith('@chaperone/kube'))

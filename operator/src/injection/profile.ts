@@ -28,7 +28,7 @@ export const RESERVED_PREFIX = 'chaperone-';
 export const CONTAINER_NAMES = ['chaperone-init', 'chaperone-sidecar', 'chaperone-verify'] as const;
 /**
  * Who writes the rules of a pod: its own chaperone-init, or the agent of its node, where the namespace's Pod Security refuses
- * chaperone-init what that needs (docs/adr/0041).
+ * chaperone-init what that needs (docs/adr/0044).
  */
 export const CAPTURE_MODES = ['pod', 'node'] as const;
 export type CaptureMode = (typeof CAPTURE_MODES)[number];
