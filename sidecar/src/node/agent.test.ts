@@ -28,11 +28,18 @@ function inside(network: string, ...command: string[]): { status: number | null;
   return spawnSync('nsenter', [`--net=/run/netns/${network}`, ...command], { encoding: 'utf8', timeout: 20_000 });
 }
 const rulesIn = (network: string): string => inside(network, 'nft', 'list', 'ruleset').stdout;
-/** Rules and routes, but for what was counted, and the mark, which is another one every time. */
-const stateOf = (network: string): string =>
-  rulesIn(network)
+/** Rules, and routes that the kernel did not make, but for what was counted, and the mark, which is another one every time. */
+function stateOf(network: string): string {
+  const rules = rulesIn(network)
     .replaceAll(/0x[0-9a-f]{8}/g, 'MARK')
-    .replaceAll(/packets \d+ bytes \d+/g, 'COUNTED') + inside(network, 'ip', 'route', 'show', 'table', 'all').stdout;
+    .replaceAll(/packets \d+ bytes \d+/g, 'COUNTED');
+  const routes = ['-4', '-6'].map((family) => inside(network, 'ip', family, 'route', 'show', 'table', 'all').stdout);
+  return `${rules}${routes
+    .join('')
+    .split('\n')
+    .filter((line) => !line.includes('proto kernel'))
+    .join('\n')}`;
+}
 
 const processes: ChildProcess[] = [];
 const cgroups: string[] = [];
@@ -104,7 +111,7 @@ describe.skipIf(missing !== undefined)('the agent of a node', () => {
     expect(stateOf(POD)).toBe(stateOf(BY_INIT));
     expect(stateOf(POD)).toContain('tcp dport { 8080, 15021 } accept');
     expect(stateOf(POD)).toContain('ip saddr { 10.0.0.4, 10.99.8.1 } tcp dport 8081 accept');
-    expect(stateOf(POD)).toContain('local 240.240.0.0/16 dev lo');
+    expect(stateOf(POD)).toMatch(/local 240\.240\.0\.0\/16 dev lo .*\n.*local 2001:2::\/48 dev lo /s);
     expect(said).toEqual([`the rules of a pod are written {"pod":"agents/bot","uid":"${pod.uid}"}`]);
     expect(agent.counts).toEqual({ captured: 1, waiting: 0, failures: 0 });
   });

@@ -431,50 +431,40 @@ class SessionTable implements Sessions {
     }
   }
 
-  /** Ends what its right, its duration or its idle time no longer allows. */
+  /** Ends what is over; holds the others to their limits. */
   #check(): void {
-    const resources = new Map(this.#o.control.current()?.resources.map((resource) => [keyOf(resource), resource]) ?? []);
-    const stale = this.#o.control.current() === undefined;
+    const snapshot = this.#o.control.current();
+    const resources = new Map(snapshot?.resources.map((resource) => [keyOf(resource), resource]) ?? []);
     for (const live of this.#live.keys()) {
       const resource = resources.get(live.resource);
-      if (this.#o.clock.now() >= live.untilMs) {
-        live.end({ code: 'SessionEnded', reason: 'the token of its caller has expired; connect again with a fresh one' });
-        continue;
-      }
-      if (resource === undefined) {
-        if (!stale) live.end({ code: 'SessionEnded', reason: 'the right to use this resource was withdrawn' });
-        continue;
-      }
-      const terms = this.#termsOf(resource);
-      if (terms.demands !== live.terms.demands) {
-        live.end({ code: 'SessionEnded', reason: 'the policies demand another token; connect again' });
-        continue;
-      }
-      if (terms.labels !== live.terms.labels) {
-        // Statements prepared under the old labels hold plans that know nothing of the new ones.
-        live.end({ code: 'SessionEnded', reason: 'the owner changed what is sensitive; connect again' });
-        continue;
-      }
-      const replaced = terms.credentials !== live.terms.credentials && resource.onRotation !== 'keep';
-      if (replaced && !isUnknown(resource) && live.idleMs() > QUIET_MS) {
-        live.end({ code: 'SessionEnded', reason: 'the credential of the resource was replaced; connect again' });
-        continue;
-      }
-      const { sessionDurationMs, idleMs } = resource.access.limits;
-      if (sessionDurationMs !== undefined && this.#o.clock.monotonic() - live.startedAt > sessionDurationMs) {
-        live.end({ code: 'SessionEnded', reason: 'the session reached the time that its policy allows' });
-      } else if (idleMs !== undefined && live.idleMs() > idleMs) {
-        live.end({ code: 'SessionEnded', reason: 'the session was idle for longer than its policy allows' });
-      } else {
-        live.check(resource.access.limits);
-      }
+      const reason = this.#over(live, resource, snapshot === undefined);
+      if (reason !== undefined) live.end({ code: 'SessionEnded', reason });
+      else if (resource !== undefined) live.check(resource.access.limits);
     }
+  }
+
+  /** Why its right, its duration or its idle time no longer allows a session; `stale`: nobody says now what there is. */
+  #over(live: Live, resource: GrantedResource | undefined, stale: boolean): string | undefined {
+    if (this.#o.clock.now() >= live.untilMs) return 'the token of its caller has expired; connect again with a fresh one';
+    if (resource === undefined) return stale ? undefined : 'the right to use this resource was withdrawn';
+    const terms = this.#termsOf(resource);
+    if (terms.demands !== live.terms.demands) return 'the policies demand another token; connect again';
+    // Statements prepared under the old labels hold plans that know nothing of the new ones.
+    if (terms.labels !== live.terms.labels) return 'the owner changed what is sensitive; connect again';
+    if (isReplaced(resource, terms, live.terms) && live.idleMs() > QUIET_MS)
+      return 'the credential of the resource was replaced; connect again';
+    const { sessionDurationMs, idleMs } = resource.access.limits;
+    if (sessionDurationMs !== undefined && this.#o.clock.monotonic() - live.startedAt > sessionDurationMs)
+      return 'the session reached the time that its policy allows';
+    if (idleMs !== undefined && live.idleMs() > idleMs) return 'the session was idle for longer than its policy allows';
+    return undefined;
   }
 }
 
 /** A credential that is gone, or that nobody can read, is not another one: nothing new opens, and what is open goes on (docs/adr/0009). */
-function isUnknown({ credentials, notReady }: GrantedResource): boolean {
-  return credentials === undefined && notReady !== undefined;
+function isReplaced({ credentials, notReady, onRotation }: GrantedResource, terms: Terms, before: Terms): boolean {
+  const isUnknown = credentials === undefined && notReady !== undefined;
+  return !isUnknown && terms.credentials !== before.credentials && onRotation !== 'keep';
 }
 
 function closeSoon(socket: Socket): void {
