@@ -161,3 +161,21 @@ export async function* writeEvidence(from: AsyncIterable<Member> | Iterable<Memb
   for await (const member of from) yield* archived(member);
   yield ARCHIVE_END;
 }
+
+/** Which kinds of members may stand behind a kind. */
+export const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> = {
+  start: ['head'],
+  head: ['checkpoint'],
+  checkpoint: ['consistency', 'range', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  consistency: ['range', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  range: ['entries'],
+  entries: ['entries', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  counter: ['counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  reading: ['reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
+  proof: ['reading', 'erasure', 'segment'],
+  erasure: ['order', 'key', 'wrapped', 'proof', 'segment'],
+  order: ['key', 'wrapped', 'proof', 'segment'],
+  key: ['proof', 'segment'],
+  wrapped: ['proof', 'segment'],
+  segment: ['proof', 'erasure', 'key', 'wrapped', 'segment'],
+};

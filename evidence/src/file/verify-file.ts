@@ -20,7 +20,7 @@ import type { VerifiedSegment } from '../verify.ts';
 import { type Member, readArchive } from './archive.ts';
 import { FileReadings } from './readings.ts';
 import { type Unwrapped, unwrapped } from './wrapped.ts';
-import { MAX_CHUNK, mostOf, parseHead, type Place, placeOf, type SegmentMember, type SessionMember } from './layout.ts';
+import { MAX_CHUNK, mostOf, NEXT, parseHead, type Place, placeOf, type SegmentMember, type SessionMember } from './layout.ts';
 
 /**
  * Beside what {@link Verdict} says · not witnessed: sound and in the log, whose checkpoint fewer witnesses have cosigned than the policy
@@ -120,24 +120,6 @@ export async function verifyEvidence(
     return { verdict: 'altered', break: { ...where, code: error.code, message: error.message }, sessions: [] };
   }
 }
-
-/** Which kinds may stand behind a kind. */
-const NEXT: Readonly<Record<Place['kind'] | 'start', readonly Place['kind'][]>> = {
-  start: ['head'],
-  head: ['checkpoint'],
-  checkpoint: ['consistency', 'range', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  consistency: ['range', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  range: ['entries'],
-  entries: ['entries', 'counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  counter: ['counter', 'reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  reading: ['reading', 'proof', 'erasure', 'key', 'wrapped', 'segment'],
-  proof: ['reading', 'erasure', 'segment'],
-  erasure: ['order', 'key', 'wrapped', 'proof', 'segment'],
-  order: ['key', 'wrapped', 'proof', 'segment'],
-  key: ['proof', 'segment'],
-  wrapped: ['proof', 'segment'],
-  segment: ['proof', 'erasure', 'key', 'wrapped', 'segment'],
-};
 
 class EvidenceFile {
   readonly #trust: FileTrust;
