@@ -87,3 +87,39 @@ test('of two enrolments of one pod at once only one passes, and one that could n
   api.intercept = undefined;
   expect(await enrolments.bind('pod-2', 'UD')).toBe(true);
 });
+
+test('pods that enrol at once share writes, and one that another leader enrolled meanwhile fails alone', async () => {
+  const patches = new Map<string, number>();
+  api.intercept = ({ method, url: { pathname } }) => {
+    if (method === 'PATCH') patches.set(pathname, (patches.get(pathname) ?? 0) + 1);
+    return false;
+  };
+  const [mine, theirs] = [new Enrolments(api.kube, 'system'), new Enrolments(api.kube, 'system')];
+  expect(await mine.bind('pod-0', 'U0')).toBe(true);
+  expect(await theirs.bind('pod-7', 'UZ')).toBe(true);
+  const pods = Array.from({ length: 400 }, (_, at) => at);
+  const bound = await Promise.allSettled(pods.map((at) => mine.bind(`pod-${at}`, `U${at}`)));
+  expect(bound.filter(({ status }) => status === 'rejected')).toMatchObject([
+    { reason: { message: 'the pod was enrolled by another leader meanwhile' } },
+  ]);
+  expect(mine.nkeyOf('pod-7')).toBeUndefined();
+  // Sixteen ConfigMaps: each with a write of the first that came, one of the rest, and one that another leader was ahead of.
+  expect(Math.max(...patches.values())).toBeLessThanOrEqual(4);
+  api.intercept = undefined;
+  const next = new Enrolments(api.kube, 'system');
+  await next.load(() => true);
+  expect(pods.filter((at) => next.nkeyOf(`pod-${at}`) !== `U${at}`)).toEqual([7]);
+});
+
+test('an enrolment that is asked for again is not answered before it is written down', async () => {
+  const enrolments = new Enrolments(api.kube, 'system');
+  let fails = false;
+  api.intercept = ({ method }, response) => {
+    fails ||= method === 'PATCH';
+    if (fails) response.writeHead(500).end('{}');
+    return fails;
+  };
+  const [first, again] = await Promise.allSettled([enrolments.bind('pod-1', 'UA'), enrolments.bind('pod-1', 'UA')]);
+  api.intercept = undefined;
+  expect([first.status, again.status]).toEqual(['rejected', 'rejected']);
+});
