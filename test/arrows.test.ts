@@ -109,6 +109,16 @@ describe('the arrows between packages', () => {
     expect(files.length).toBeGreaterThan(0);
   });
 
+  it('what reads kubeconfigs is loaded where there is one, since it takes 50 MiB of each part in a pod', () => {
+    const reading = ['operator/src', 'collector/src', 'kube/src', 'sidecar/src']
+      .flatMap(sources)
+      .filter((file) => !/\.test(-support)?\.ts$/.test(file))
+      .flatMap(imports)
+      .filter(({ target }) => target === '@kubernetes/client-node')
+      .map(({ file }) => file);
+    expect([...new Set(reading)]).toEqual(['kube/src/find-cluster.ts']);
+  });
+
   it('in the sidecar’s package the agent of nodes alone speaks to the API server (docs/adr/0044)', () => {
     const asking = sources('sidecar/src')
       .flatMap(imports)

@@ -3,7 +3,7 @@ import { createServer } from 'node:https';
 import { getRequestListener } from '@hono/node-server';
 import { x25519Holder } from '@chaperone/evidence';
 import { createTransport } from '@chaperone/kube';
-import { KubeConfig } from '@kubernetes/client-node';
+import { findCluster } from '@chaperone/kube/find-cluster';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { createCollector } from './collector.ts';
 import { type CollectorConfig, readConfig } from './config.ts';
@@ -64,10 +64,7 @@ async function indexOf({ postgres }: CollectorConfig): Promise<{ index?: IndexEn
 
 async function run(environment: Record<string, string | undefined>, logger: Logger): Promise<void> {
   const config = readConfig(environment);
-  const cluster = new KubeConfig();
-  // In a pod its ServiceAccount, elsewhere KUBECONFIG.
-  cluster.loadFromDefault();
-  const kube = createTransport({ config: cluster, userAgent: 'chaperone-collector' });
+  const kube = createTransport({ config: await findCluster(environment), userAgent: 'chaperone-collector' });
   const copies = {
     kube,
     now: Date.now,

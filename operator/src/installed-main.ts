@@ -1,5 +1,5 @@
-import { KubeConfig } from '@kubernetes/client-node';
 import { createTransport } from '@chaperone/kube';
+import { findCluster } from '@chaperone/kube/find-cluster';
 import { CAPTURE_ANNOTATION, readCaptureMode } from './injection/profile.ts';
 import { tryInstallation } from './installed.ts';
 
@@ -7,9 +7,7 @@ import { tryInstallation } from './installed.ts';
 const PATIENCE_MS = 100_000;
 
 const [namespace = '', system = '', mode = ''] = process.argv.slice(2);
-const config = new KubeConfig();
-config.loadFromDefault();
-const kube = createTransport({ config, userAgent: 'chaperone-test' });
+const kube = createTransport({ config: await findCluster(process.env), userAgent: 'chaperone-test' });
 const findings = await tryInstallation({
   kube,
   namespace,

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { KubeConfig } from '@kubernetes/client-node';
 import { ApiError, createTransport } from '@chaperone/kube';
+import { findCluster } from '@chaperone/kube/find-cluster';
 import { parseConfig } from './config.ts';
 import { createMetrics } from './metrics.ts';
 import { startOperator } from './operator.ts';
@@ -17,11 +17,9 @@ const DRAIN_MS = 4_000;
 
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
-  const kubeConfig = new KubeConfig();
-  kubeConfig.loadFromDefault();
   const metrics = createMetrics();
   const kube = createTransport({
-    config: kubeConfig,
+    config: await findCluster(process.env),
     userAgent: 'chaperone-operator',
     onRequest: (verb, code) => metrics.kubeRequests.inc({ verb, code }),
   });

@@ -1,14 +1,12 @@
-import { KubeConfig } from '@kubernetes/client-node';
 import { createTransport } from '@chaperone/kube';
+import { findCluster } from '@chaperone/kube/find-cluster';
 import { removeGovernance } from './removal.ts';
 
 /** What runs before the chart is removed, with the namespace where it is; exit code 1 where pods might not start afterwards. */
 const PATIENCE_MS = 90_000;
 
 const [system = ''] = process.argv.slice(2);
-const config = new KubeConfig();
-config.loadFromDefault();
-const kube = createTransport({ config, userAgent: 'chaperone-removal' });
+const kube = createTransport({ config: await findCluster(process.env), userAgent: 'chaperone-removal' });
 try {
   await removeGovernance({ kube, system, patienceMs: PATIENCE_MS, onStep: (line) => void process.stdout.write(`${line}\n`) });
 } catch (error) {
