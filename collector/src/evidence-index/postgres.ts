@@ -32,6 +32,7 @@ CREATE TABLE leaves (
 CREATE INDEX leaves_by_segment ON leaves (session, number) WHERE kind = 'segment';
 CREATE INDEX leaves_by_order ON leaves (session, leaf) WHERE digest IS NOT NULL;
 CREATE INDEX leaves_by_read ON leaves (leaf) WHERE kind = 'read';
+CREATE INDEX leaves_by_reader ON leaves (session, leaf) WHERE kind = 'read';
 CREATE TABLE commands (
   rowid BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, session TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL,
   at DOUBLE PRECISION NOT NULL, verdict TEXT NOT NULL, scope TEXT COLLATE "C" NOT NULL, text TEXT NOT NULL, plain TEXT NOT NULL,

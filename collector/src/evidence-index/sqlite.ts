@@ -30,6 +30,7 @@ CREATE TABLE leaves (
 CREATE INDEX leaves_by_segment ON leaves (session, number) WHERE kind = 'segment';
 CREATE INDEX leaves_by_order ON leaves (session, leaf) WHERE digest IS NOT NULL;
 CREATE INDEX leaves_by_read ON leaves (leaf) WHERE kind = 'read';
+CREATE INDEX leaves_by_reader ON leaves (session, leaf) WHERE kind = 'read';
 CREATE VIRTUAL TABLE commands USING fts5(
   session UNINDEXED, seq UNINDEXED, at UNINDEXED, verdict UNINDEXED, scope, text, plain,
   tokenize = "unicode61 remove_diacritics 0 tokenchars '_'"
