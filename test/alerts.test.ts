@@ -22,6 +22,7 @@ const POD = '{namespace="agents", pod="bot-1"}';
 const HEALTHY: Series = {
   'chaperone_sidecars{state="connected"}': '3x60',
   'chaperone_sidecars{state="unproven"}': '0x60',
+  'chaperone_node_pods_waiting{pod="chaperone-node-a"}': '0x60',
   'chaperone_leader{pod="operator-a"}': '1x60',
   'chaperone_leader{pod="operator-b"}': '0x60',
   'chaperone_webhook_requests_total{webhook="pods", result="allowed"}': '0+3x60',
@@ -31,6 +32,9 @@ const HEALTHY: Series = {
   [`chaperone_policy_fresh${POD}`]: '1x60',
   [`chaperone_receipts_refused{namespace="agents", pod="bot-1", reason="CheckpointOld"}`]: '1x60',
   chaperone_evidence_missing_pods: '0x60',
+  chaperone_counters_fill_ratio: '0.1x60',
+  chaperone_log_quorum_behind_seconds: '5x60',
+  'chaperone_witness_failing_seconds{witness="security"}': '5x60',
   chaperone_evidence_not_compared_seconds: '5x60',
   chaperone_webhook_cert_expiry_timestamp_seconds: '604800x60',
   'chaperone_informer_last_event_timestamp_seconds{kind="Pod"}': '0+60x60',
@@ -63,6 +67,13 @@ const STORIES: Readonly<Record<string, Story>> = {
     quiet: '10m',
     fires: '12m',
     summary: '1 sidecars cannot prove that nothing goes around them',
+  },
+  'a node agent that writes nothing': {
+    alert: 'ChaperoneNodeAgentBehind',
+    series: { 'chaperone_node_pods_waiting{pod="chaperone-node-a"}': '0x9 2x50' },
+    quiet: '11m',
+    fires: '13m',
+    summary: '2 pods wait for the agent of their node to write their rules',
   },
   'two operators of which none leads': {
     alert: 'ChaperoneNoLeader',
@@ -134,6 +145,35 @@ const STORIES: Readonly<Record<string, Story>> = {
     quiet: '9m',
     fires: '10m',
     summary: 'evidence of 2 pods that are gone or silent has not arrived',
+  },
+  'a namespace that makes very many pods': {
+    alert: 'ChaperoneCountersFull',
+    series: { chaperone_counters_fill_ratio: '0.1x9 0.85x50' },
+    quiet: '10m',
+    fires: '12m',
+    summary: 'there is hardly room for what pods count of their evidence',
+  },
+  'counters that are refused': {
+    alert: 'ChaperoneCountersFull',
+    series: { 'chaperone_counters_refused_total{namespace="agents"}': '0x9 1+1x50' },
+    quiet: '9m',
+    fires: '12m',
+    summary: 'there is hardly room for what pods count of their evidence',
+  },
+  'too few witnesses': {
+    alert: 'ChaperoneQuorumBehind',
+    series: { chaperone_log_quorum_behind_seconds: '5x9 0+60x50' },
+    quiet: '14m',
+    fires: '18m',
+    summary: 'fewer witnesses than are asked for have cosigned the log for 8m 0s',
+  },
+  'a witness that does not answer': {
+    alert: 'ChaperoneWitnessFailing',
+    series: { 'chaperone_witness_failing_seconds{witness="security"}': '5x9 0+60x50' },
+    quiet: '24m',
+    fires: '30m',
+    labels: { witness: 'security' },
+    summary: 'witness security has not cosigned for 20m 0s',
   },
   'a collector that does not answer': {
     alert: 'ChaperoneEvidenceNotCompared',
@@ -237,6 +277,7 @@ const CALM: Readonly<Record<string, Series>> = {
     [condition('AccessPolicy', 'Programmed', 'Programming')]: '_x9 1 1 stale',
   },
   'an error now and then': { 'chaperone_webhook_requests_total{webhook="pods", result="error"}': '0x9 1x50' },
+  'a pod that starts': { 'chaperone_node_pods_waiting{pod="chaperone-node-a"}': '0x9 1 0x49' },
   'pods are refused for what they are': {
     'apiserver_admission_webhook_rejection_count{name="pods.chaperone.dev", error_type="no_error", rejection_code="403"}':
       '0+5x60',

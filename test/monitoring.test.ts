@@ -14,6 +14,7 @@ const dashboard = readFileSync(join(CHART, 'files/monitoring/dashboard.json'), '
 const PARTS = [
   'operator/src/metrics.ts',
   'sidecar/src/health/metrics.ts',
+  'sidecar/src/node/main.ts',
   'collector/src/sinks/metrics.ts',
   'collector/src/log/metrics.ts',
 ].map((file) => join(CHART, '..', file));

@@ -276,7 +276,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
         '-s',
         'templates/monitoring.yaml',
         '--set',
-        'monitoring.monitors=true,monitoring.interval=1m,monitoring.labels.release=prom',
+        'monitoring.monitors=true,monitoring.interval=1m,monitoring.labels.release=prom,capture.nodeAgent.enabled=true',
       ],
     ],
     [

@@ -50,7 +50,7 @@ export const RUNTIME_CODES = {
     audience: ['operator'],
     what: 'The rules that capture the agent’s traffic could not be installed.',
     why: 'Without them the agent would be free, so the pod does not start.',
-    fix: 'Give the node nf_tables; see the log of chaperone-init.',
+    fix: 'Give the node nf_tables; see the log of chaperone-init, or of chaperone-node on that node.',
     retry: 'try-later',
     example: 'node n2 has no nf_tables; load the module (CaptureNotInstalled)',
   },

@@ -20,6 +20,7 @@ const CA_DAYS = 30;
 const WAITING_MS = 60_000;
 const DAY_MS = 86_400_000;
 const MAX_LISTED = 5;
+const CAPTURE = 'chaperone.dev/capture';
 
 export const ok = (check: string, message: string): Finding => ({ check, level: 'ok', message });
 export const warn = (check: string, message: string, ...fix: string[]): Finding => ({ check, level: 'warn', message, fix });
@@ -214,6 +215,46 @@ const CONSEQUENCE: Readonly<Record<string, string>> = {
   'chaperone-nats': '; evidence waits in the agents’ spools, which fill up',
 };
 
+/** Asks nothing where rules are written by the pods themselves, and nobody installed an agent of nodes. */
+const nodeAgent: Check = (facts) =>
+  of('node-agent', facts.nodeAgent, (daemonSet) => {
+    const asking = namespacesByNode(facts);
+    if (daemonSet === undefined)
+      return asking.length === 0
+        ? []
+        : [
+            fail(
+              'node-agent',
+              `pods of ${listed(asking)} have their rules written by the node, and DaemonSet chaperone-node is not installed: none starts`,
+              'helm upgrade with capture.nodeAgent.enabled=true',
+            ),
+          ];
+    const { desiredNumberScheduled: nodes = 0, numberReady: ready = 0 } = (daemonSet.status ?? {}) as {
+      desiredNumberScheduled?: number;
+      numberReady?: number;
+    };
+    const look = `kubectl -n ${facts.system} describe pods -l app.kubernetes.io/component=node`;
+    return ready < nodes
+      ? [
+          fail(
+            'node-agent',
+            `chaperone-node is ready on ${ready} of ${nodes} nodes; on the others no pod of mode node starts`,
+            look,
+          ),
+        ]
+      : [ok('node-agent', `chaperone-node is ready on ${nodes} nodes`)];
+  });
+
+/** Governed namespaces that ask for it, or have a pod of that shape. */
+function namespacesByNode({ namespaces: seen, governed }: Facts): string[] {
+  const asking = 'seen' in seen ? seen.seen.filter(({ metadata }) => metadata.annotations?.[CAPTURE] === 'node') : [];
+  const having = [...governed].filter(
+    ([, { pods: found }]) =>
+      'seen' in found && found.seen.some((pod) => ((pod['spec'] ?? {}) as PodSpec).initContainers?.[0]?.name === SIDECAR),
+  );
+  return [...new Set([...asking.map(({ metadata }) => metadata.name), ...having.map(([name]) => name)])];
+}
+
 const certificate: Check = (facts) =>
   of('ca', facts.ca, (pem) => {
     const logs = `kubectl -n ${facts.system} logs deployment/chaperone-operator`;
@@ -342,6 +383,7 @@ const CHECKS: readonly Check[] = [
   trial,
   leader,
   workloads,
+  nodeAgent,
   certificate,
   namespaces,
   pods,

@@ -242,6 +242,27 @@ describe.skipIf(!hasApiServer || HELM === undefined)('chaperone doctor', () => {
       () => status('statefulset', 'chaperone-nats', SYSTEM, { replicas: 1, readyReplicas: 1 }),
     ],
     [
+      'a namespace asks for the agent of nodes, and there is none',
+      () => kubectl(['annotate', 'namespace', 'agents', 'chaperone.dev/capture=node']),
+      /^FAIL node-agent pods of agents have their rules written by the node, and DaemonSet chaperone-node is not installed: none starts$/,
+      () => kubectl(['annotate', 'namespace', 'agents', 'chaperone.dev/capture-']),
+    ],
+    [
+      'the agent of one of two nodes is down',
+      () => {
+        apply({
+          apiVersion: 'apps/v1',
+          kind: 'DaemonSet',
+          metadata: meta('chaperone-node', SYSTEM),
+          spec: { selector, template: pod },
+        });
+        const counts = { currentNumberScheduled: 2, numberMisscheduled: 0, desiredNumberScheduled: 2, numberReady: 1 };
+        status('daemonset', 'chaperone-node', SYSTEM, counts);
+      },
+      /^FAIL node-agent chaperone-node is ready on 1 of 2 nodes; on the others no pod of mode node starts$/,
+      () => kubectl(['delete', 'daemonset', 'chaperone-node', '-n', SYSTEM]),
+    ],
+    [
       'one of two operators is down',
       () => status('deployment', 'chaperone-operator', SYSTEM, { readyReplicas: 1 }),
       /^warn parts chaperone-operator: 1 of 2 pods are ready$/,

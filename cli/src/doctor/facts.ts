@@ -68,6 +68,8 @@ export interface Facts {
   readonly profile: Seen<Anything | undefined>;
   readonly lease: Seen<Anything | undefined>;
   readonly workloads: Seen<readonly Anything[]>;
+  /** The DaemonSet that writes pods' rules from their nodes, where there is one. */
+  readonly nodeAgent: Seen<Anything | undefined>;
   readonly ca: Seen<string | undefined>;
   readonly namespaces: Seen<readonly Anything[]>;
   readonly governed: ReadonlyMap<string, GovernedFacts>;
@@ -112,6 +114,7 @@ export async function gatherFacts(api: ApiServer, system: string, now: number): 
       await look.list(`/apis/apps/v1${inSystem}/statefulsets`, `list statefulsets of ${system}`),
       (one, other) => [...one, ...other],
     ),
+    nodeAgent: await look.get(`/apis/apps/v1${inSystem}/daemonsets/chaperone-node`, `read daemonsets of ${system}`),
     ca: await caOf(look, system),
     namespaces,
     governed: new Map<string, GovernedFacts>(),
