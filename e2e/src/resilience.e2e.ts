@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
-import { arrivedSince, listSessions, sessionOf } from './harness/sessions.ts';
+import { arrivedSince, listSessions, type SessionRow, sessionOf } from './harness/sessions.ts';
 import { AGENTS, SECRETS, Shop } from './harness/shop.ts';
 
 /** What an agent and its evidence meet while a part of Chaperone is away: refusal or recovery, never a leak, never a gap. */
@@ -147,6 +148,38 @@ const imageOf = (pod: string): Promise<string> => {
   const path = '{.spec.initContainers[?(@.name=="chaperone-sidecar")].image}';
   return shop.cluster.demand(['get', 'pod', pod, '-n', AGENTS, '-o', `jsonpath=${path}`]);
 };
+
+/** A field of the pod of Job `once`. */
+const statusOf = (path: string): Promise<string> =>
+  shop.cluster.demand(['get', 'pods', '-n', AGENTS, '-l', 'job-name=once', '-o', `jsonpath={.items[0].${path}}`]);
+
+describe('an agent that ends by itself', () => {
+  test('in a Job, takes its sidecar with it, and what it did until its last moment is there', async () => {
+    const { spec } = shop.agentPod('once') as { spec: { containers: object[] } };
+    const run =
+      "until psql 'host=orders-db dbname=orders user=bot password=none' -X -A -t -c 'select ssn from customers where id = 1'; do sleep 1; done";
+    const containers = spec.containers.map((container) => ({ ...container, command: ['sh', '-c', run] }));
+    const template = { metadata: { labels: { app: 'support-agent' } }, spec: { ...spec, containers, restartPolicy: 'Never' } };
+    const job = {
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name: 'once', namespace: AGENTS },
+      spec: { backoffLimit: 0, template },
+    };
+    await shop.cluster.demand(['create', '-f', '-'], job);
+    await shop.condition('job/once', AGENTS, 'Complete', 120_000);
+    expect(await statusOf('status.phase')).toBe('Succeeded');
+    expect(await statusOf('status.initContainerStatuses[?(@.name=="chaperone-sidecar")].state.terminated.exitCode')).toBe('0');
+    const pod = await statusOf('metadata.name');
+    expect((await shop.cluster.kubectl(['logs', pod, '-n', AGENTS, '-c', 'bot'])).stdout).toContain('*******6789\n');
+    const arrived = ({ agent, actions, state, evidence }: SessionRow): boolean =>
+      agent.pod === pod && actions > 0 && state === 'ended' && evidence === 'received';
+    const session = async (): Promise<SessionRow | undefined> => (await listSessions(shop.cluster)).find(arrived);
+    const { name } = await eventually('its session to arrive', session, 60_000);
+    const { status, stdout } = await shop.cluster.chaperone('verify', name);
+    expect([status, stdout]).toEqual([0, expect.stringContaining('complete')]);
+  });
+});
 
 describe('an upgrade of the chart with another sidecar', () => {
   test('keeps sessions, evidence and older pods as they are; new pods get the new one', async () => {
