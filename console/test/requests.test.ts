@@ -238,7 +238,7 @@ describe.runIf(hasChromium)('one decision is made', NETWORK, () => {
     const { name } = request.metadata;
     await open(page, name);
     await begin(page, 'Approve');
-    expect(await confirm(page).innerText()).toContain('Approve UPDATE on 1 row');
+    await expect.poll(() => confirm(page).innerText()).toContain('Approve UPDATE on 1 row');
     await confirm(page).click();
     await panel(page).getByText('The rule wants a reason.').waitFor();
     await panel(page).getByLabel('Reason').fill('...');
