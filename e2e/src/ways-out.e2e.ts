@@ -1,8 +1,11 @@
 import { once } from 'node:events';
+import { request } from 'node:https';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
 import { Far } from './harness/far.ts';
-import { Installation } from './harness/installation.ts';
+import { forward, leaderBehind } from './harness/forward.ts';
+import { Installation, SYSTEM } from './harness/installation.ts';
 import { AGENTS, CREDENTIAL, DATA, OUTSIDE, Shop } from './harness/shop.ts';
 import { waysOut } from './harness/ways.ts';
 
@@ -209,12 +212,26 @@ describe('whoever may write in the namespace of agents', () => {
   });
 });
 
-describe('at the operator', () => {
-  const url = 'https://chaperone-operator.chaperone-system.svc:8443/v1/enrol';
-  /** Asked from a pod that reaches it, until it is the leader that answers. */
-  const enrolling = async (token: string): Promise<string> =>
-    (await far.control.run('curl', '-sk', '-X', 'POST', '-H', `authorization: Bearer ${token}`, '-d', '{}', url)).stdout;
+/** What the operator says to who enrols: asked where it answers, past the NetworkPolicy that lets nobody but sidecars there. */
+async function enrolling(token: string): Promise<string> {
+  const leader = `pod/${await leaderBehind(shop.cluster, 'chaperone-operator')}`;
+  using way = await forward(shop.cluster, SYSTEM, leader, 8443);
+  const authorization = `Bearer ${token}`;
+  return await new Promise<string>((resolve, reject) => {
+    const options = {
+      port: way.port,
+      path: '/v1/enrol',
+      method: 'POST',
+      headers: { authorization },
+      rejectUnauthorized: false,
+    };
+    request(options, (response) => void text(response).then(resolve, reject))
+      .on('error', reject)
+      .end('{}');
+  });
+}
 
+describe('at the operator', () => {
   test('31 an agent’s token makes nobody a sidecar', async () => {
     const { stdout: token } = await bot.run('cat', '/var/run/secrets/kubernetes.io/serviceaccount/token');
     await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('Unauthenticated');

@@ -1,40 +1,34 @@
-import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import type { Browser, Page } from 'playwright-core';
 import { launch } from '@chaperone/testing/browser';
 import type { Cluster } from './cluster.ts';
+import { type Forward, forward, leaderBehind } from './forward.ts';
 import { SYSTEM } from './installation.ts';
 import { SITES } from './login.ts';
 import { OUTSIDE } from './shop.ts';
 
 export { hasChromium } from '@chaperone/testing/browser';
-const FORWARDED = /^Forwarding from 127\.0\.0\.1:(\d+)/;
 
 /** A person's browser outside of the cluster, which finds the three sites by way of kubectl port-forward. */
 export class PersonsBrowser implements AsyncDisposable {
   readonly #browser: Browser;
-  readonly #forwards: readonly ChildProcessWithoutNullStreams[];
+  readonly #forwards: readonly Forward[];
 
-  private constructor(browser: Browser, forwards: readonly ChildProcessWithoutNullStreams[]) {
+  private constructor(browser: Browser, forwards: readonly Forward[]) {
     this.#browser = browser;
     this.#forwards = forwards;
   }
 
   static async open(cluster: Cluster): Promise<PersonsBrowser> {
-    const forwards: ChildProcessWithoutNullStreams[] = [];
+    const forwards: Forward[] = [];
     const to = async (site: string, namespace: string, target: string, port: number): Promise<string> => {
-      const child = cluster.begin(['port-forward', '-n', namespace, target, `:${port}`]);
-      forwards.push(child);
-      for await (const line of createInterface({ input: child.stdout })) {
-        const local = FORWARDED.exec(line)?.[1];
-        if (local !== undefined) return `MAP ${site}:443 127.0.0.1:${local}`;
-      }
-      throw new Error(`nothing is forwarded to ${target}`);
+      const way = await forward(cluster, namespace, target, port);
+      forwards.push(way);
+      return `MAP ${site}:443 127.0.0.1:${way.port}`;
     };
     const rules = [
       await to(SITES.login, OUTSIDE, 'service/login', 443),
       await to(SITES.console, SYSTEM, 'service/chaperone-collector', 443),
-      await to(SITES.decide, SYSTEM, `pod/${await leader(cluster)}`, 8445),
+      await to(SITES.decide, SYSTEM, `pod/${await leaderBehind(cluster, 'chaperone-decide')}`, 8445),
     ];
     const browser = await launch(rules);
     return new PersonsBrowser(browser, forwards);
@@ -50,7 +44,7 @@ export class PersonsBrowser implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#browser.close();
-    for (const child of this.#forwards) child.kill();
+    for (const way of this.#forwards) way[Symbol.dispose]();
   }
 }
 
@@ -64,16 +58,4 @@ export async function atProvider(page: Page, login: string): Promise<void> {
   }
   await page.waitForSelector('text=Authorize');
   await page.click('button[type=submit]');
-}
-
-/** The operator's pod that serves the page: the one that leads. */
-async function leader(cluster: Cluster): Promise<string> {
-  const of = ['get', 'endpointslices', '-n', SYSTEM, '-l', 'kubernetes.io/service-name=chaperone-decide', '-o', 'json'];
-  const { items } = JSON.parse(await cluster.demand(of)) as {
-    items: { endpoints: { addresses: string[]; targetRef?: { name: string } }[] }[];
-  };
-  const [endpoint] = items.flatMap(({ endpoints }) => endpoints);
-  if (endpoint?.targetRef !== undefined) return endpoint.targetRef.name;
-  const named = `jsonpath={.items[?(@.status.podIP=="${endpoint?.addresses[0] ?? ''}")].metadata.name}`;
-  return await cluster.demand(['get', 'pods', '-n', SYSTEM, '-o', named]);
 }
