@@ -60,13 +60,13 @@ const Environment = z.object({
   CHAPERONE_NATS_CA: Path.optional(),
   /** The key that signs the log's checkpoints: 32 bytes in base64. Default: log.seed in the directory. */
   CHAPERONE_LOG_KEY_FILE: Path.optional(),
-  /** Who cosigns checkpoints, and how many must: lines `witness`, `group` and `quorum` of a C2SP tlog-policy. */
   /** A checkpoint that the log has to go on from. */
   CHAPERONE_LOG_SINCE: z
     .string()
     .max(65_536)
     .transform((note) => Buffer.from(note))
     .optional(),
+  /** Who cosigns checkpoints, and how many must: lines `witness`, `group` and `quorum` of a C2SP tlog-policy. */
   CHAPERONE_LOG_WITNESSES: z.string().max(65_536).optional(),
   CHAPERONE_LOG_WITNESS_SECONDS: z.coerce.number().int().min(1).max(3600).default(5),
   /** Unwrap the data keys of sessions: a key a line, 32 bytes in base64, the newest first. Default: reader.key in the directory. */

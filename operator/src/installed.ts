@@ -1,5 +1,6 @@
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type CaptureMode, CONTAINER_NAMES, containersOf } from './injection/profile.ts';
 import { ApiError, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 
@@ -80,7 +81,7 @@ async function untilIt(check: () => Promise<string | undefined>, until: number):
   for (;;) {
     const why = await check().catch(said);
     if (why === undefined || performance.now() > until) return why;
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await sleep(PAUSE_MS);
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, isNotFound, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
 import { MANAGED_BY, NETWORK_POLICY } from './networks/policy.ts';
 
@@ -81,6 +82,6 @@ async function orGone(asked: Promise<unknown>): Promise<void> {
 async function eventually(until: number, otherwise: string, isSo: () => Promise<boolean>): Promise<void> {
   while (!(await isSo())) {
     if (performance.now() > until) throw new Error(otherwise);
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    await sleep(PAUSE_MS);
   }
 }

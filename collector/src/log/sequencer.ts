@@ -211,8 +211,7 @@ function placeOf(entry: Buffer): Omit<LeafRow, 'leaf'> {
     const { kind, statement } = decodeLeaf(entry);
     const about = { session: 'session' in statement ? statement.session : null, number: null, digest: null, at: null };
     if (kind === 'segment') return { ...about, kind, number: statement.number };
-    if (kind === 'erasure') return { ...about, kind, digest: statement.order, at: statement.at };
-    if (kind === 'read') return { ...about, kind, digest: statement.order, at: statement.at };
+    if (kind === 'erasure' || kind === 'read') return { ...about, kind, digest: statement.order, at: statement.at };
     if (kind === 'hold') return { ...about, kind: statement.state, digest: statement.order, at: statement.at };
     return { ...about, kind };
   } catch (error) {

@@ -80,8 +80,7 @@ export interface Governed extends AsyncDisposable {
   revoke(revoked: Revoked): void;
   /** Sessions that were told to be over, with the last record at that time. */
   readonly closed: readonly (readonly [session: string, last: string | undefined])[];
-  /** The operator hands out another credential. */
-  /** Undefined: the Secret is gone. */
+  /** The operator hands out another credential; undefined: the Secret is gone. */
   setCredentials(credentials: Credential | undefined): void;
   /** The owner changes the resource, as far as `resource` says. */
   setResource(resource: object): void;
