@@ -27,12 +27,12 @@ function reasonToSkip(): string | undefined {
 function inside(network: string, ...command: string[]): { status: number | null; stdout: string } {
   return spawnSync('nsenter', [`--net=/run/netns/${network}`, ...command], { encoding: 'utf8', timeout: 20_000 });
 }
-const rulesIn = (network: string): string => inside(network, 'nft', 'list', 'ruleset').stdout;
-/** Rules, and routes that the kernel did not make, but for what was counted, and the mark, which is another one every time. */
+/** Rules without what they counted: a new network says a word of its own now and then. */
+const rulesIn = (network: string): string =>
+  inside(network, 'nft', 'list', 'ruleset').stdout.replaceAll(/packets \d+ bytes \d+/g, 'COUNTED');
+/** Rules, and routes that the kernel did not make, but for the mark, which is another one every time. */
 function stateOf(network: string): string {
-  const rules = rulesIn(network)
-    .replaceAll(/0x[0-9a-f]{8}/g, 'MARK')
-    .replaceAll(/packets \d+ bytes \d+/g, 'COUNTED');
+  const rules = rulesIn(network).replaceAll(/0x[0-9a-f]{8}/g, 'MARK');
   const routes = ['-4', '-6'].map((family) => inside(network, 'ip', family, 'route', 'show', 'table', 'all').stdout);
   return `${rules}${routes
     .join('')
