@@ -10,6 +10,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Tests wait for servers, browsers and programs one fifth of their time.
     maxWorkers: 3,
+    // One race of a test among 15,000 shall not hide what the others say; it is printed, and is a fault of the test or of what it tests.
+    retry: process.env['CI'] === 'true' ? 1 : 0,
     reporters: ['default', './scripts/bypasses/reporter.ts'],
     // A machine that is busy shows a page late.
     expect: { poll: { timeout: 10_000 } },

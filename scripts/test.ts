@@ -24,4 +24,4 @@ const tests = runVitest(['--reporter=default', ...process.argv.slice(2)], {
   ...process.env,
   PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`,
 });
-conclude({ passed: passed + tests.passed, failed: failed + tests.failed, skipped: tests.skipped });
+conclude({ ...tests, passed: passed + tests.passed, failed: failed + tests.failed });

@@ -28,6 +28,18 @@ describe('what came of a run', () => {
     expect(tallyOf({ testResults })).toEqual(tally);
   });
 
+  it('names a test that passed at its second try, and why it failed at the first', () => {
+    const [file] = [aFile('passed', 'passed', 'passed')];
+    const [first, second] = file.assertionResults;
+    const testResults = [{ ...file, assertionResults: [{ ...first, failureMessages: ['AssertionError: 1 is not 2'] }, second] }];
+    expect(tallyOf({ testResults } as Parameters<typeof tallyOf>[0])).toEqual({
+      passed: 2,
+      failed: 0,
+      skipped: [],
+      unsteady: ['x/src/a.test.ts: test 0\nAssertionError: 1 is not 2'],
+    });
+  });
+
   it.each([
     ['nothing is amiss', { passed: 3, failed: 0, skipped: [] }, true, { line: '3 passed, 0 failed', ok: true }],
     ['a test failed', { passed: 3, failed: 1, skipped: [] }, false, { line: '3 passed, 1 failed', ok: false }],
