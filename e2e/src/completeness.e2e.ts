@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { Installation, SYSTEM } from './harness/installation.ts';
 import { demand } from './harness/run.ts';
 import { listSessions } from './harness/sessions.ts';
 import { AGENTS, Shop } from './harness/shop.ts';
+import { trustOf } from './harness/trust.ts';
 
 /** Every part of the pipeline is killed while agents work. What arrived is complete, what did not is named, and nothing else is said. */
 let shop: Shop;
@@ -119,17 +120,7 @@ test('each part is killed in turn during traffic: every session that has its rec
   await expect.poll(ended, { timeout: 60_000, interval: 1_000 }).toBe(true);
   expect(await logSizeOf('bot')).toBeGreaterThan(sizeBefore);
 
-  const [file, trust, policy] = ['all.evidence', 'trust.json', 'trust.policy'].map((each) => join(directory, each)) as [
-    string,
-    string,
-    string,
-  ];
-  const map = JSON.parse(await shop.cluster.demand(['get', 'configmap', 'chaperone-trust', '-n', SYSTEM, '-o', 'json'])) as {
-    data: { origin: string; enrolmentKeys: string; log: string };
-  };
-  const enrolmentKeys = JSON.parse(map.data.enrolmentKeys) as string[];
-  await writeFile(trust, JSON.stringify({ origin: map.data.origin, enrolmentKeys }));
-  await writeFile(policy, map.data.log);
+  const file = join(directory, 'all.evidence');
   const from = new Date(began).toISOString();
   // What a pod counted is in a file once nothing has been heard of it for a minute.
   const exported = async (): Promise<string> => {
@@ -138,8 +129,8 @@ test('each part is killed in turn during traffic: every session that has its rec
     return (await readFile(file)).toString('latin1');
   };
   await expect.poll(exported, { timeout: 90_000, interval: 5_000 }).toMatch(/\0counter\/0\0/);
-  const args = ['--policy', policy, '--trust', trust, '--output', 'jsonl'];
-  const { stdout } = await shop.cluster.chaperone('verify', file, ...args);
+  const trust = await trustOf(shop.cluster, directory);
+  const { stdout } = await shop.cluster.chaperone('verify', file, ...trust, '--output', 'jsonl');
   const [head, ...sessions] = stdout
     .trim()
     .split('\n')

@@ -67,12 +67,15 @@ export class Installation {
   /** Volumes for the chart's claims, owned by the user that its pods run as: the kubelet changes no owner on the node's own disk. */
   async #volumes(): Promise<void> {
     if ((await this.cluster.kubectl(['get', 'pv', 'chaperone-e2e-collector', 'chaperone-e2e-nats'])).status === 0) return;
+    await this.cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM } });
     // What another cluster left there was signed by keys that this one does not know.
-    const command = [
-      'sh',
-      '-c',
-      `rm -rf /disk/collector /disk/nats && mkdir -p /disk/collector /disk/nats && chown -R ${USER}:${USER} /disk/collector /disk/nats`,
-    ];
+    await this.#onDisk(`rm -rf collector nats snapshot-* && mkdir collector nats && chown ${USER}:${USER} collector nats`);
+    await this.cluster.apply({ apiVersion: 'v1', kind: 'List', items: [volume('collector'), volume('nats')] });
+  }
+
+  /** Runs a script of sh on the node where the volumes are. */
+  async #onDisk(script: string): Promise<void> {
+    const command = ['sh', '-ec', `cd /disk; ${script}`];
     const pod = {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -83,26 +86,55 @@ export class Installation {
         volumes: [{ name: 'disk', hostPath: { path: DISK, type: 'DirectoryOrCreate' } }],
       },
     };
-    await this.cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM } });
     await this.cluster.demand(['wait', '--for=create', 'serviceaccount/default', '-n', SYSTEM, '--timeout=30s']);
     await this.cluster.demand(['delete', 'pod', 'volumes', '-n', SYSTEM, '--ignore-not-found']);
     await this.cluster.apply(pod);
     await this.cluster.demand(['wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/volumes', '-n', SYSTEM, '--timeout=60s']);
     await this.cluster.demand(['delete', 'pod', 'volumes', '-n', SYSTEM]);
-    await this.cluster.apply({ apiVersion: 'v1', kind: 'List', items: [volume('collector'), volume('nats')] });
+  }
+
+  /** Keeps a copy of the collector's volume, as a storage system's snapshot would be. */
+  snapshot(name: string): Promise<void> {
+    return this.#onDisk(`rm -rf snapshot-${name} && cp -a collector snapshot-${name}`);
+  }
+
+  /** Makes the collector's volume what it was at that snapshot. */
+  rollBack(name: string): Promise<void> {
+    return this.#onDisk(`rm -rf collector && cp -a snapshot-${name} collector`);
+  }
+
+  /** Removes the chart, and all that was kept of it in its namespace and on its volumes. What it governs stays. */
+  async lose(): Promise<void> {
+    await this.cluster.helm(['uninstall', 'chaperone', '--namespace', SYSTEM, '--wait']);
+    await this.cluster.demand(['delete', 'namespace', SYSTEM, '--timeout=120s']);
+    await this.cluster.demand(['delete', 'pv', 'chaperone-e2e-collector', 'chaperone-e2e-nats', '--timeout=60s']);
+  }
+
+  /** Puts a namespace and volumes there for a chart to be installed into: the broker's empty, the collector's as at that snapshot. */
+  async prepare(snapshot: string): Promise<void> {
+    await this.#volumes();
+    await this.rollBack(snapshot);
   }
 
   /**
-   * Installs or upgrades with `values` (KEY=VALUE) beside e2e/values.yaml, and waits until everything runs. `sidecarTag`: another
-   * tag of the sidecar's image than the one of this checkout.
+   * Installs or upgrades with `values` (KEY=VALUE) and `files` (KEY=PATH) beside e2e/values.yaml, and waits until everything runs.
+   * `sidecarTag`: another tag of the sidecar's image than the one of this checkout.
    */
-  async upgrade({ values = [], sidecarTag }: { values?: readonly string[]; sidecarTag?: string } = {}): Promise<void> {
+  async upgrade({
+    values = [],
+    files = [],
+    sidecarTag,
+  }: {
+    values?: readonly string[];
+    files?: readonly string[];
+    sidecarTag?: string;
+  } = {}): Promise<void> {
     await this.#volumes();
     const before = await this.#doors();
     const given = new Map(sidecarTag === undefined ? this.#tags : [...this.#tags, ['sidecar', sidecarTag]]);
     const tags = PARTS.flatMap((part) => (given.has(part) ? ['--set-string', `${part}.image.tag=${given.get(part)}`] : []));
     const where = [join(ROOT, 'helm'), '--namespace', SYSTEM, '--create-namespace', '--values', join(ROOT, 'e2e/values.yaml')];
-    const set = values.flatMap((value) => ['--set', value]);
+    const set = [...values.flatMap((value) => ['--set', value]), ...files.flatMap((file) => ['--set-file', file])];
     await this.cluster.helm([
       'upgrade',
       '--install',
