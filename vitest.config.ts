@@ -1,19 +1,20 @@
 import { defineConfig } from 'vitest/config';
+import { ALONE, LongestFirst } from './scripts/test-files.ts';
 
-/** What the process that tests run in holds and uses is measured there, or programs are started that take longer than anything else. */
-const ALONE = ['sidecar/src/postgres/**/*.test.ts', 'sidecar/src/ssh/relay/serve.test.ts', 'cli/**/*.test.ts'];
 const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'e2e/**', 'bench/**'];
 
 export default defineConfig({
   test: {
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // A machine that is busy is slow, which is no fault: only what never ends waits for these.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 30_000 } },
     // Tests wait for servers, browsers and programs one fifth of their time.
     maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', './scripts/bypasses/reporter.ts'],
-    // A machine that is busy shows a page late.
-    expect: { poll: { timeout: 10_000 } },
     projects: [
+      { extends: true, test: { name: 'alone', include: [...ALONE], exclude: EXCLUDE } },
       {
         extends: true,
         test: {
@@ -24,7 +25,6 @@ export default defineConfig({
           isolate: false,
         },
       },
-      { extends: true, test: { name: 'alone', include: ALONE, exclude: EXCLUDE } },
     ],
   },
 });
