@@ -2,17 +2,16 @@
 import { relative } from 'node:path';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What the process that tests run in holds is measured there: each has one of its own. */
+/** What the process that tests run in holds and uses is measured there, or programs are started that take longer than anything else. */
 export const ALONE: readonly string[] = [
-  'sidecar/src/postgres/relay/held-memory.test.ts',
-  'sidecar/src/postgres/relay/large.test.ts',
-  'sidecar/src/postgres/relay/pipeline.test.ts',
-  'sidecar/src/postgres/relay/sessions.test.ts',
+  'sidecar/src/postgres/**/*.test.ts',
   'sidecar/src/ssh/relay/serve.test.ts',
+  'cli/**/*.test.ts',
 ];
 
-/** Those that take longest on two cores, the longest first. */
+/** Those that take longest on two cores: those with a process of their own, which run first, and the others, each the longest first. */
 export const LONG: readonly string[] = [
+  'sidecar/src/postgres/relay/held-memory.test.ts',
   'console/test/requests-page.test.ts',
   'console/test/console.test.ts',
   'console/test/player.test.ts',
