@@ -39,6 +39,7 @@ export class LongestFirst extends BaseSequencer {
       const at = LONG.indexOf(relative(this.ctx.config.root, moduleId));
       return at === -1 ? LONG.length : at;
     };
+    // oxlint-disable-next-line unicorn/no-array-sort -- it is no array's, and gives a new one
     const sorted = await super.sort(files);
     // A process goes on to another file of its project alone.
     return sorted.toSorted((a, b) => a.project.name.localeCompare(b.project.name) || rank(a) - rank(b));

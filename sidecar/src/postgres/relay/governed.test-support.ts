@@ -321,11 +321,11 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) await client.end().catch(() => undefined);
-      const closed = once(server.close(), 'close');
+      const gone = once(server.close(), 'close');
       await sessions.stop();
       // A client that nobody closed does not keep the server.
       for (const socket of sockets) socket.destroy();
-      await closed;
+      await gone;
       await behind.stop();
     },
   };
