@@ -148,7 +148,7 @@ describe('a credential that is replaced', () => {
     await using other = await governed.anew();
     await using idle = await RawClient.open(other.port);
     await using busy = await RawClient.open(other.port);
-    busy.send(query('select count(*) from wide a, (select n from wide limit 200) b'));
+    busy.send(query('select count(*) from wide a, (select n from wide limit 60) b'));
     const owner = await governed.direct();
     await owner.query(`alter role ${CREDENTIAL.username} password 'rotated'`);
     try {
@@ -156,7 +156,7 @@ describe('a credential that is replaced', () => {
       expect(await idle.until(() => idle.closed)).toEqual([['E', '57P01', expect.stringContaining('credential')]]);
       await using next = await RawClient.open(other.port);
       expect((await next.ask(query('select 1'))).at(-1)).toEqual(['Z', 'I']);
-      await eventually('the end of the busy one', () => (busy.closed ? true : undefined));
+      await eventually('the end of the busy one', () => (busy.closed ? true : undefined), 120_000);
       expect(busy.heard.map(([type]) => type).join('')).toBe('TDCZE');
     } finally {
       await owner.query(`alter role ${CREDENTIAL.username} password '${CREDENTIAL.password}'`);
