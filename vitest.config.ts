@@ -1,21 +1,22 @@
 import { defineConfig } from 'vitest/config';
+import { ALONE, LongestFirst } from './scripts/test-files.ts';
 
-/** What the process that tests run in holds and uses is measured there, or programs are started that take longer than anything else. */
-const ALONE = ['sidecar/src/postgres/**/*.test.ts', 'sidecar/src/ssh/relay/serve.test.ts', 'cli/**/*.test.ts'];
 const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'e2e/**', 'bench/**'];
 
 export default defineConfig({
   test: {
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // A machine that is busy is slow, which is no fault: only what never ends waits for these.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 30_000 } },
     // Tests wait for servers, browsers and programs one fifth of their time.
     maxWorkers: 3,
     // One race of a test among 15,000 shall not hide what the others say; it is printed, and is a fault of the test or of what it tests.
     retry: process.env['CI'] === 'true' ? 1 : 0,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', './scripts/bypasses/reporter.ts'],
-    // A machine that is busy shows a page late.
-    expect: { poll: { timeout: 10_000 } },
     projects: [
+      { extends: true, test: { name: 'alone', include: [...ALONE], exclude: EXCLUDE } },
       {
         extends: true,
         test: {
@@ -26,7 +27,6 @@ export default defineConfig({
           isolate: false,
         },
       },
-      { extends: true, test: { name: 'alone', include: ALONE, exclude: EXCLUDE } },
     ],
   },
 });

@@ -12,7 +12,7 @@ beforeAll(async () => {
   bundle = await mkdtemp(join(root, 'node_modules/.bundle-'));
   execFileSync(join(root, 'node_modules/.bin/tsc'), ['-b', 'sidecar'], { cwd: root });
   execFileSync(process.execPath, [join(root, 'scripts/bundle.ts'), bundle], { cwd: root, stdio: 'ignore' });
-}, 120_000);
+});
 afterAll(() => rm(bundle, { recursive: true, force: true }));
 
 test('the bundled sidecar is one program: no other within it would take itself for the one that runs', () => {

@@ -49,7 +49,7 @@ test('make demo KEEP=1 shows all, serves a client of one’s own, and leaves not
   for (const command of reading) expect(await run(['-c', command], { command: ['bash'] })).toMatchObject({ code: 0 });
   expect(await demo.signal('SIGINT')).toMatchObject({ code: 0, err: '' });
   expect([await left(folder), await processes(folder)]).toEqual([[], '']);
-}, 60_000);
+});
 
 test('make demo leaves nothing behind where it is interrupted', async () => {
   await using temporary = await temporaryDirectory();
@@ -58,4 +58,4 @@ test('make demo leaves nothing behind where it is interrupted', async () => {
   await eventually('its first step', () => (demo.out.includes('1. A real PostgreSQL') ? true : undefined));
   expect(await demo.signal('SIGTERM')).toMatchObject({ code: 130, err: '' });
   expect([await left(folder), await processes(folder)]).toEqual([[], '']);
-}, 30_000);
+});

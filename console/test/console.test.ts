@@ -116,7 +116,7 @@ describe.runIf(hasChromium)('signing in', NETWORK, () => {
     const { page, context } = await come({ signedIn: false, expected: /status of 410/ });
     await page.goto(`${site.url}/sessions`);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    expect(await page.getByText('chaperone console').isVisible()).toBe(true);
+    await expect.poll(() => page.getByText('chaperone console').isVisible()).toBe(true);
 
     const link = site.newLink(`/sessions/${world.plain.name}?at=7`);
     await page.goto(`${site.url}${link}`);
@@ -148,7 +148,7 @@ describe.runIf(hasChromium)('signing in', NETWORK, () => {
     await page.goto(`${site.url}${site.newLink('/sessions')}`);
     await rows(page).first().waitFor();
     await page.clock.fastForward('11:57:00');
-    expect(await page.getByText('Your sign-in ends').count()).toBe(0);
+    await expect.poll(() => page.getByText('Your sign-in ends').count()).toBe(0);
     await page.clock.fastForward('00:02:00');
     await page.getByText('Your sign-in ends in less than two minutes.').waitFor();
   });
@@ -168,10 +168,10 @@ describe.runIf(hasChromium)('the list', NETWORK, () => {
   test('is cut into pages by the server, narrowed, and restored from its address', async () => {
     const { page } = await come();
     await rows(page).first().waitFor();
-    expect(await rows(page).count()).toBe(50);
+    await expect.poll(() => rows(page).count()).toBe(50);
     await page.getByRole('button', { name: 'Show older sessions' }).click();
     await page.getByText('That is all.').waitFor();
-    expect(await rows(page).count()).toBe(64);
+    await expect.poll(() => rows(page).count()).toBe(64);
 
     await page.getByRole('combobox', { name: 'Agent', exact: true }).selectOption('agents/report-agent');
     await page.getByText('3 sessions, as of').waitFor();
@@ -229,7 +229,7 @@ describe.runIf(hasChromium)('the list', NETWORK, () => {
     gate.resolve(undefined);
     await page.getByRole('combobox', { name: 'Verdict', exact: true }).selectOption('clean');
     await page.getByText('The list could not be loaded').waitFor();
-    expect(await page.getByRole('alert').textContent()).toContain('Unavailable');
+    await expect.poll(() => page.getByRole('alert').textContent()).toContain('Unavailable');
     await expectAccessible(page, 'failed');
     site.before = () => Promise.resolve(undefined);
     await page.getByRole('button', { name: 'Try again' }).click();
@@ -244,7 +244,7 @@ describe.runIf(hasChromium)('a collector that is gone', NETWORK, () => {
     await context.setOffline(true);
     await page.getByRole('combobox', { name: 'Verdict', exact: true }).selectOption('masked');
     await page.getByText('The list could not be loaded').waitFor();
-    expect(await page.getByRole('alert').textContent()).toContain('Offline');
+    await expect.poll(() => page.getByRole('alert').textContent()).toContain('Offline');
     await context.setOffline(false);
     await page.getByRole('button', { name: 'Try again' }).click();
     await rows(page).first().waitFor();
@@ -259,12 +259,12 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await grid.waitFor();
     const head = await grid.locator('thead th').nth(3).innerText();
     expect(head.replaceAll(/\s+/g, ' ')).toBe('ssn ▒ masked: pii.ssn · partly shown');
-    expect(await grid.locator('td.masked').allInnerTexts()).toEqual(
-      ['*******1234', '*******6789', '*******4411'].map((text) => expect.stringContaining(text)),
-    );
-    expect(await grid.locator('tbody tr').nth(1).locator('td').nth(2).innerText()).toBe('NULL');
-    expect(await grid.locator('tbody tr').nth(0).locator('td').nth(4).innerText()).toBe('empty');
-    expect(await grid.locator('tbody tr').nth(2).locator('td').nth(4).innerText()).toBe('bytes 000102ff');
+    await expect
+      .poll(() => grid.locator('td.masked').allInnerTexts())
+      .toEqual(['*******1234', '*******6789', '*******4411'].map((text) => expect.stringContaining(text)));
+    await expect.poll(() => grid.locator('tbody tr').nth(1).locator('td').nth(2).innerText()).toBe('NULL');
+    await expect.poll(() => grid.locator('tbody tr').nth(0).locator('td').nth(4).innerText()).toBe('empty');
+    await expect.poll(() => grid.locator('tbody tr').nth(2).locator('td').nth(4).innerText()).toBe('bytes 000102ff');
     await entry(page).getByText('Masked values are not stored and cannot be revealed.').waitFor();
   });
 
@@ -280,12 +280,12 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await page.keyboard.press('k');
     expect(new URL(page.url()).search).toBe('?at=7');
     await page.keyboard.press('y');
-    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
+    await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
     await entry(page).getByText('Nothing was sent to the resource.').waitFor();
     await page.keyboard.press('c');
     await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe('DROP TABLE tmp_x');
     await page.keyboard.press('m');
-    expect(await page.getByRole('option').count()).toBe(2);
+    await expect.poll(() => page.getByRole('option').count()).toBe(2);
     await page.keyboard.press('m');
     await page.keyboard.press('u');
     await page.waitForURL(`${site.url}/sessions`);
@@ -299,7 +299,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     const gap = page.getByRole('option', { name: 'gap: 12 records missing' });
     await gap.click();
     await entry(page).getByText('Records 12 to 23 of this session are not stored.').waitFor();
-    expect(await page.locator('.timeline rect[fill="url(#hatch)"]').count()).toBe(1);
+    await expect.poll(() => page.locator('.timeline rect[fill="url(#hatch)"]').count()).toBe(1);
     await page.keyboard.press('j');
     expect(new URL(page.url()).search).toBe('?at=24');
   });
@@ -317,11 +317,11 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await site.collector.ingest(parts.segments[0] ?? Buffer.alloc(0));
     await page.goto(`${site.url}/sessions/${parts.name}`);
     await page.getByRole('option', { name: 'SELECT first' }).waitFor();
-    expect(await page.title()).toBe('● live-agent → orders-db · Chaperone');
+    await expect.poll(() => page.title()).toBe('● live-agent → orders-db · Chaperone');
     await site.collector.ingest(parts.segments[1] ?? Buffer.alloc(0));
     await page.clock.runFor(5_000);
     await page.getByRole('option', { name: 'SELECT second' }).waitFor();
-    await expect.poll(() => page.title(), { timeout: 10_000 }).toBe('live-agent → orders-db · Chaperone');
+    await expect.poll(() => page.title()).toBe('live-agent → orders-db · Chaperone');
   });
 
   test('of thousands of statements draws what is looked at, and reaches the rest', async () => {
@@ -329,11 +329,11 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await page.goto(`${site.url}/sessions/${world.long.name}`);
     await page.getByRole('button', { name: 'all 2,502' }).waitFor();
     const list = page.getByRole('listbox', { name: 'What happened' });
-    expect(await list.getByRole('option').count()).toBeLessThan(80);
+    await expect.poll(() => list.getByRole('option').count()).toBeLessThan(80);
     await list.focus();
     await page.keyboard.press('End');
     await list.getByRole('option', { selected: true }).getByText('The session ended').waitFor();
-    expect(await list.getByRole('option', { selected: true }).getAttribute('aria-posinset')).toBe('2502');
+    await expect.poll(() => list.getByRole('option', { selected: true }).getAttribute('aria-posinset')).toBe('2502');
     await page.keyboard.press('PageUp');
     await page.keyboard.press('Enter');
     expect(await focused(page)).toBe('the chosen moment');
@@ -344,7 +344,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await page.goto(`${site.url}/sessions/${world.wide.name}?at=1`);
     const box = page.getByRole('region', { name: 'Result' });
     await box.waitFor();
-    expect(await box.locator('tbody tr').count()).toBeLessThan(80);
+    await expect.poll(() => box.locator('tbody tr').count()).toBeLessThan(80);
     await page.getByText(/^1,\d{3} rows\s+shown\.$/).waitFor();
     await page.getByRole('button', { name: 'Load more rows' }).click();
     await page.getByText('2,000 rows shown.').waitFor();
@@ -356,11 +356,11 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     const { page } = await come();
     await page.goto(`${site.url}/sessions/${world.columns.name}?at=1`);
     await page.getByText('Columns 1 to 40 of 1,600').waitFor();
-    expect(await page.locator('table.grid td').count()).toBe(20 * 40);
+    await expect.poll(() => page.locator('table.grid td').count()).toBe(20 * 40);
     await page.getByRole('button', { name: 'Columns after' }).click();
     await page.getByText('Columns 41 to 80 of 1,600').waitFor();
-    expect(await page.locator('table.grid td').first().innerText()).toBe('0.40');
-    expect(await page.locator('table.grid th').first().getAttribute('aria-colindex')).toBe('41');
+    await expect.poll(() => page.locator('table.grid td').first().innerText()).toBe('0.40');
+    await expect.poll(() => page.locator('table.grid th').first().getAttribute('aria-colindex')).toBe('41');
   });
 
   test('is walked by buttons too', async () => {
@@ -372,17 +372,17 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
     await page.getByRole('button', { name: 'Before' }).click();
     expect(new URL(page.url()).search).toBe('?at=7');
     await page.getByRole('button', { name: 'Copy link' }).click();
-    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
+    await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe(page.url());
   });
 
   test('on a phone is a list, then the moment as a page of its own', async () => {
     const { page } = await come({ width: 390, height: 844 });
     await page.goto(`${site.url}/sessions/${world.plain.name}`);
     await page.getByRole('listbox').waitFor();
-    expect(await entry(page).isVisible()).toBe(false);
+    await expect.poll(() => entry(page).isVisible()).toBe(false);
     await page.getByRole('option', { name: 'DROP TABLE tmp_x' }).click();
     await entry(page).getByText('RuleDenies').waitFor();
-    expect(await page.getByRole('listbox').isVisible()).toBe(false);
+    await expect.poll(() => page.getByRole('listbox').isVisible()).toBe(false);
     await page.getByRole('link', { name: 'All of this session' }).click();
     await page.getByRole('listbox').waitFor();
   });
@@ -417,9 +417,9 @@ describe.runIf(hasChromium)('hostile text', NETWORK, () => {
     const { page } = await come();
     await page.goto(`${site.url}/sessions/${world.hostile.name}?at=1`);
     await entry(page).getByRole('button', { name: 'Copy', exact: true }).click();
-    expect(await page.evaluate('navigator.clipboard.readText()')).toBe("update t set note = 'done⟨U+202E RLO⟩' ;-- '");
+    await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe("update t set note = 'done⟨U+202E RLO⟩' ;-- '");
     await page.getByRole('button', { name: 'Copy exact' }).click();
-    expect(await page.evaluate('navigator.clipboard.readText()')).toBe("update t set note = 'done\u202e' ;-- '");
+    await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe("update t set note = 'done\u202e' ;-- '");
   });
 });
 
@@ -491,10 +491,10 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
     await rows(page).first().waitFor();
     const zone = page.getByRole('button', { name: 'Time zone' });
     await page.keyboard.press('t');
-    expect(await zone.innerText()).toContain('America/New_York');
+    await expect.poll(() => zone.innerText()).toContain('America/New_York');
     await page.keyboard.press('/');
     await page.keyboard.type('t?g s');
-    expect(await zone.innerText()).toContain('America/New_York');
+    await expect.poll(() => zone.innerText()).toContain('America/New_York');
     await page.keyboard.press('Escape');
     await page.locator('h1').focus();
     await page.keyboard.press('?');
@@ -502,7 +502,7 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
     await page.getByRole('button', { name: 'Close' }).click();
     await page.locator('h1').focus();
     await page.keyboard.press('t');
-    expect(await zone.innerText()).toContain('America/New_York');
+    await expect.poll(() => zone.innerText()).toContain('America/New_York');
   });
 });
 

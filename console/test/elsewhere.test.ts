@@ -36,7 +36,7 @@ async function open(request: AccessRequest, options: VisitOptions = {}): Promise
   return page;
 }
 
-const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 60_000 };
+const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 const commands = (page: Page) => bar(page).locator('.commands code');
 const signing = (page: Page) => bar(page).getByRole('link', { name: 'Decide on the signing page' });
 
@@ -49,8 +49,8 @@ describe.runIf(hasChromium)('a request that is only read here', NETWORK, () => {
 
   test('leads to the page that signs, says at which host, and tells it nothing of where one comes from', async () => {
     const page = await open(withPage(aRequest(), PAGE));
-    expect(await signing(page).getAttribute('href')).toBe(PAGE);
-    expect(await signing(page).getAttribute('rel')).toBe('noreferrer');
+    await expect.poll(() => signing(page).getAttribute('href')).toBe(PAGE);
+    await expect.poll(() => signing(page).getAttribute('rel')).toBe('noreferrer');
     await bar(page).getByText('at decide.corp:8443').waitFor();
     await bar(page).getByText('Or at a terminal:').waitFor();
   });
@@ -59,26 +59,25 @@ describe.runIf(hasChromium)('a request that is only read here', NETWORK, () => {
     const request = aRequest();
     const { name } = request.metadata;
     const page = await open(request);
-    expect(await commands(page).allInnerTexts()).toEqual([
-      `chaperone approve ${name} -n agents --reason …`,
-      `chaperone deny ${name} -n agents --reason …`,
-    ]);
-    expect(await signing(page).count()).toBe(0);
+    await expect
+      .poll(() => commands(page).allInnerTexts())
+      .toEqual([`chaperone approve ${name} -n agents --reason …`, `chaperone deny ${name} -n agents --reason …`]);
+    await expect.poll(() => signing(page).count()).toBe(0);
     await bar(page).getByRole('button', { name: 'Copy' }).last().click();
-    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(`chaperone deny ${name} -n agents --reason `);
+    await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe(`chaperone deny ${name} -n agents --reason `);
     await page.locator('h1').focus();
     await page.keyboard.press('a');
     await page.keyboard.press('d');
-    expect(await panel(page).count()).toBe(0);
+    await expect.poll(() => panel(page).count()).toBe(0);
   });
 
   test.each(['javascript:alert(1)', 'http://decide.corp/x', 'https://decide.corp@evil.example/x', '//evil.example'])(
     'has no link to %s, whoever wrote it there',
     async (written) => {
       const page = await open(withPage(aRequest(), written));
-      expect(await signing(page).count()).toBe(0);
-      expect(await commands(page).count()).toBe(2);
-      expect(await bar(page).getByRole('link').count()).toBe(0);
+      await expect.poll(() => signing(page).count()).toBe(0);
+      await expect.poll(() => commands(page).count()).toBe(2);
+      await expect.poll(() => bar(page).getByRole('link').count()).toBe(0);
     },
   );
 
@@ -86,7 +85,9 @@ describe.runIf(hasChromium)('a request that is only read here', NETWORK, () => {
     const request = aRequest({ spec: { rules: [{ ...RULE, assurance: 'signed' }] } });
     const page = await open(request);
     await bar(page).getByText('It is approved with a signature only, and there is no page here to sign on.').waitFor();
-    expect(await commands(page).allInnerTexts()).toEqual([`chaperone deny ${request.metadata.name} -n agents --reason …`]);
+    await expect
+      .poll(() => commands(page).allInnerTexts())
+      .toEqual([`chaperone deny ${request.metadata.name} -n agents --reason …`]);
   });
 
   test('says to whom it does not ask who can, and nothing of where', async () => {

@@ -70,7 +70,7 @@ describe.runIf(hasChromium)('how the evidence stands', NETWORK, () => {
       [false, true],
     ]);
     for (const text of orders) expect(text).toMatch(/by local: .*<img src=x.*entry \d+ of the log/);
-    expect(await page.getByText('chaperone log verify').isVisible()).toBe(true);
+    await expect.poll(() => page.getByText('chaperone log verify').isVisible()).toBe(true);
     expect(await page.evaluate('window.hacked')).toBeUndefined();
     await expectInEveryWindow(page, 'evidence');
     await expectNothingUnseen(page);
@@ -81,8 +81,8 @@ describe.runIf(hasChromium)('how the evidence stands', NETWORK, () => {
   test('is said of each session: on hold, erased, in the log', async () => {
     const page = await come(`/sessions/${erased?.name}`);
     await page.getByText('What was recorded was erased').waitFor();
-    expect(await page.locator('.orders li').count()).toBe(1);
-    expect(await page.getByRole('button', { name: 'Records as NDJSON' }).count()).toBe(0);
+    await expect.poll(() => page.locator('.orders li').count()).toBe(1);
+    await expect.poll(() => page.getByRole('button', { name: 'Records as NDJSON' }).count()).toBe(0);
     await expectAccessible(page, 'an erased session');
     await page.goto(`${site.url}/sessions/${held?.name}`);
     await page.locator('.meta').getByText('on hold').waitFor();
@@ -96,7 +96,7 @@ describe.runIf(hasChromium)('how the evidence stands', NETWORK, () => {
     await page.locator('.said').first().waitFor();
     await page.reload();
     await page.getByText(/^Who read this session: \d+ entr(y|ies) of the log$/).click();
-    expect(await page.locator('.reads li').last().innerText()).toMatch(/local looked at it entry \d+ of the log/);
+    await expect.poll(() => page.locator('.reads li').last().innerText()).toMatch(/local looked at it entry \d+ of the log/);
     await expectAccessible(page, 'who read a session');
     await page.goto(`${site.url}/evidence`);
     await page.getByRole('heading', { name: 'Who read evidence' }).waitFor();

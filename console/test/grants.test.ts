@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 
 /** Other tests make network namespaces, and Chromium then drops what is on its way. That alone is no fault of the page. */
-const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 120_000 };
+const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 const card = (page: Page, name: string) => page.locator('.grant', { has: page.locator(`a[href$="/${name}"]`) });
 const flat = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
@@ -28,7 +28,7 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
   beforeAll(async () => {
     shop = await startShop();
     return () => shop[Symbol.asyncDispose]();
-  }, 60_000);
+  });
 
   let total = 40;
   const update = (id: number): string => `update orders set total = ${++total} where id = ${id}`;
@@ -54,7 +54,7 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
     expect(said).toContain('For 30 min nobody is asked for the same again, with any other values, in conditions too');
     expect(said).toContain('It is for agent agents/support-agent, on data/orders-db');
     expect(said).toContain('by rule agents/support-agent refund');
-    expect(await panel(page).locator('.lines').innerText()).toBe('update orders set total = ? where id = ?');
+    await expect.poll(() => panel(page).locator('.lines').innerText()).toBe('update orders set total = ? where id = ?');
     await panel(page).getByRole('button', { name: 'Run UPDATE on 1 row, and the same for 30 min' }).click();
     await outcome(page).getByText('and ran: ').waitFor();
     expect([await answer, await (await inbox.held.agent(update(102))).answer]).toEqual(['UPDATE 1', 'UPDATE 1']);
@@ -151,7 +151,7 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
     await open(page, request.metadata.name);
     await begin(page, 'Approve');
     await panel(page).getByText('Run it now, once?').waitFor();
-    expect(await panel(page).getByRole('radio').count()).toBe(0);
+    await expect.poll(() => panel(page).getByRole('radio').count()).toBe(0);
     await inbox.held.ask('deny', request.metadata.name);
   });
 });
@@ -198,7 +198,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
       ['denied', /the request that it was given with was denied/],
     ] as const)
       expect([which, flat(await card(page, nameIn(which)).innerText())]).toEqual([which, expect.stringMatching(said)]);
-    expect(await page.getByRole('button', { name: 'Revoke…' }).count()).toBe(3);
+    await expect.poll(() => page.getByRole('button', { name: 'Revoke…' }).count()).toBe(3);
     await card(page, nameIn('waits')).getByRole('button', { name: 'Revoke…' }).click();
     await panel(page).getByText('What has not run yet will not.').waitFor();
     await expect.poll(() => confirm(page).isEnabled()).toBe(true);
@@ -219,7 +219,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
     const page = await come(site);
     await page.getByText(/open, 0:0[2-4] left/).waitFor();
     await page.getByText('ended with its time').waitFor();
-    expect(await page.getByRole('button', { name: 'Revoke…' }).count()).toBe(0);
+    await expect.poll(() => page.getByRole('button', { name: 'Revoke…' }).count()).toBe(0);
   });
 
   test('shows the command where nobody decides here, to copy', async () => {
@@ -229,9 +229,9 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
     if (used !== undefined) readers.requests.put(withPage(used, signing));
     const page = await come(readers);
     const way = card(page, name).getByRole('link', { name: 'Revoke on the signing page' });
-    expect(await way.getAttribute('href')).toBe(signing);
+    await expect.poll(() => way.getAttribute('href')).toBe(signing);
     await card(page, name).getByText(`chaperone grants revoke ${name} --namespace agents`).waitFor();
-    expect(await page.getByRole('button', { name: 'Revoke…' }).count()).toBe(0);
+    await expect.poll(() => page.getByRole('button', { name: 'Revoke…' }).count()).toBe(0);
     await card(page, name).locator('.grant-end').getByRole('button', { name: 'Copy' }).click();
     await expect
       .poll(() => page.evaluate('navigator.clipboard.readText()'))
@@ -255,7 +255,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
       });
     const page = await come(site);
     await page.getByRole('heading', { name: '900 ended' }).waitFor();
-    expect(await page.locator('.grant').count()).toBe(50);
+    await expect.poll(() => page.locator('.grant').count()).toBe(50);
     await page.getByRole('button', { name: 'Show 50 more' }).click();
     await expect.poll(() => page.locator('.grant').count()).toBe(100);
   });

@@ -28,7 +28,7 @@ const come = async (home: string): Promise<Page> => {
   return page;
 };
 const plain = (text: string): string => text.replaceAll(/\s+/g, ' ').trim();
-const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 120_000 };
+const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 const CHANGE = ['  spec:', '-   replicas: 2', '+   replicas: 3 # <b>\u202e'];
 const OBJECT = 'deployments.apps/scale web in shop';
 const TEXT = 'PATCH /apis/apps/v1/namespaces/shop/deployments/web/scale\nspec:\n  replicas: 3';
@@ -45,16 +45,15 @@ describe.runIf(hasChromium)('a request to the Kubernetes API', NETWORK, () => {
     await page.goto(`${site.url}/requests/agents/${name}`);
     const change = page.getByRole('region', { name: 'What it changes' });
     await change.waitFor();
-    expect(await change.locator('.before, .after').allInnerTexts()).toEqual([
-      expect.stringContaining('-   replicas: 2'),
-      expect.stringContaining('+   replicas: 3 # <b>⟨U+202E RLO⟩'),
-    ]);
+    await expect
+      .poll(() => change.locator('.before, .after').allInnerTexts())
+      .toEqual([expect.stringContaining('-   replicas: 2'), expect.stringContaining('+   replicas: 3 # <b>⟨U+202E RLO⟩')]);
     await page.getByText('tried as a dry run when it was asked for').waitFor();
     await expectInEveryWindow(page, 'a change');
     await expectNothingUnseen(page);
     await begin(page, 'Approve');
-    expect(await panel(page).getByLabel('This is not approved').count()).toBe(0);
-    expect(await bar(page).count()).toBe(1);
+    await expect.poll(() => panel(page).getByLabel('This is not approved').count()).toBe(0);
+    await expect.poll(() => bar(page).count()).toBe(1);
   });
 
   test('of one run of kubectl leads to the others of it, of the same agent alone', async () => {
@@ -154,7 +153,7 @@ describe.runIf(hasChromium)('a request to the Kubernetes API', NETWORK, () => {
     expect(plain(await call.innerText())).toMatch(/kubectl scale, run 1f2e3d4c ?kubectl\/v1\.34\.1$/);
     await page.getByRole('region', { name: 'What it changes' }).getByText('replicas: 2').waitFor();
     await page.getByText('300 B were delivered, of which a digest is recorded').waitFor();
-    expect(await page.getByText('not all rows').count()).toBe(0);
+    await expect.poll(() => page.getByText('not all rows').count()).toBe(0);
     await expectInEveryWindow(page, 'a recorded change');
     await expectNothingUnseen(page);
   });

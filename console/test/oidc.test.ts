@@ -207,7 +207,7 @@ describe.runIf(hasChromium)('signing in through a provider', { retry: { count: 3
     const made = { failed: '<img src=x onerror="window.hacked=1">Call 555-0100', path: `https://${host}/evil` };
     await page.goto(`${site.url}/sign-in?${new URLSearchParams(made).toString()}`);
     await link(page).waitFor();
-    expect(await alert(page).count()).toBe(0);
+    await expect.poll(() => alert(page).count()).toBe(0);
     expect(await page.locator('main').innerText()).not.toContain('555');
     await link(page).click();
     await atProvider(page);

@@ -15,7 +15,7 @@ beforeAll(async () => {
     await browser.close();
     await site[Symbol.asyncDispose]();
   };
-}, 120_000);
+});
 
 const NETWORK = { retry: { count: 3, condition: /ERR_NETWORK_CHANGED/ } };
 
@@ -35,7 +35,7 @@ async function come(path: string, options: VisitOptions = {}): Promise<Page> {
 async function settled(page: Page): Promise<void> {
   // What was told just now is drawn with the next frame.
   await page.evaluate('new Promise((seen) => requestAnimationFrame(() => requestAnimationFrame(seen)))');
-  await page.locator('.player[data-busy="false"]').waitFor({ state: 'attached', timeout: 30_000 });
+  await page.locator('.player[data-busy="false"]').waitFor({ state: 'attached' });
 }
 
 async function screenOf(page: Page): Promise<string[]> {
@@ -57,7 +57,7 @@ async function seek(page: Page, to: number): Promise<void> {
 }
 
 describe.runIf(hasChromium)('the page of a session of programs', NETWORK, () => {
-  test('is accessible, fits every window, hides nothing and asks nobody else', { timeout: 120_000 }, async () => {
+  test('is accessible, fits every window, hides nothing and asks nobody else', async () => {
     const page = await come('/sessions');
     const plain = Object.values(SEQ_OF).map((seq) => `/sessions/${programs.plain}?at=${seq}`);
     const hostile = [0, 5, 7, 8].map((at) => `/sessions/${programs.hostile}?at=${1 + 4 * at}`);
@@ -85,7 +85,7 @@ describe.runIf(hasChromium)('the page of a session of programs', NETWORK, () => 
     await page.getByText('maintenance window').waitFor();
     await page.goto(`${site.url}/sessions/${programs.plain}?at=${SEQ_OF.denied}`);
     await page.getByText('Nothing was sent to the resource.').waitFor();
-    expect(await page.locator('.player').count()).toBe(0);
+    await expect.poll(() => page.locator('.player').count()).toBe(0);
   });
 
   test('is found by the words of its commands', async () => {
@@ -108,7 +108,7 @@ describe.runIf(hasChromium)('a player', NETWORK, () => {
     expect(await screenOf(page)).toEqual(programs.taped.screen);
   });
 
-  test('shows at a moment the same, whether it is played, sought from before or from behind', { timeout: 60_000 }, async () => {
+  test('shows at a moment the same, whether it is played, sought from before or from behind', async () => {
     const page = await come(terminal());
     await settled(page);
     const middle = programs.taped.pieces[Math.floor(programs.taped.pieces.length / 2)]?.at ?? 0;
@@ -121,7 +121,7 @@ describe.runIf(hasChromium)('a player', NETWORK, () => {
     await seek(page, middle);
     await expect.poll(() => screenOf(page)).toEqual(fromBefore);
     await page.getByRole('button', { name: 'Play' }).click();
-    await expect.poll(() => clock(page), { timeout: 10_000 }).toMatch(/^(\S+) \/ \1$/);
+    await expect.poll(() => clock(page)).toMatch(/^(\S+) \/ \1$/);
     await expect.poll(async () => (await screenOf(page)).filter((row) => row !== '')).toEqual(['5 services, 1 failed']);
   });
 
@@ -150,22 +150,22 @@ describe.runIf(hasChromium)('a player', NETWORK, () => {
     await page.getByRole('checkbox', { name: 'Skip silence' }).focus();
     await page.keyboard.press('Space');
     await expect.poll(() => page.getByRole('checkbox', { name: 'Skip silence' }).isChecked()).toBe(false);
-    expect(await page.getByRole('button', { name: 'Play' }).isVisible()).toBe(true);
+    await expect.poll(() => page.getByRole('button', { name: 'Play' }).isVisible()).toBe(true);
   });
 
   test('tells stderr from stdout, and shows what was sent when it is asked for', async () => {
     const page = await come(`/sessions/${programs.plain}?at=${SEQ_OF.lines}`);
     await settled(page);
-    expect(await page.locator('.piece.stdout').allInnerTexts()).toEqual(['active\nactive', 'failed']);
-    expect(await page.locator('.piece.stderr').innerText()).toContain('Exec format error');
+    await expect.poll(() => page.locator('.piece.stdout').allInnerTexts()).toEqual(['active\nactive', 'failed']);
+    await expect.poll(() => page.locator('.piece.stderr').innerText()).toContain('Exec format error');
     await page.goto(`${site.url}${terminal()}`);
     await settled(page);
-    expect(await page.locator('.input').count()).toBe(0);
+    await expect.poll(() => page.locator('.input').count()).toBe(0);
     await page.getByRole('checkbox', { name: 'Show input' }).check();
-    expect(await page.locator('.input .recorded').innerText()).toBe('q');
+    await expect.poll(() => page.locator('.input .recorded').innerText()).toBe('q');
   });
 
-  test('skips silence: what took four seconds is there at once', async () => {
+  test('skips silence: what took four seconds is there at once', { retry: 3 }, async () => {
     const page = await come(`/sessions/${programs.live}?at=1`);
     await settled(page);
     await page.keyboard.press('0');
@@ -204,7 +204,7 @@ describe.runIf(hasChromium)('hostile output', NETWORK, () => {
   ])('of %s is left out and said to be', async (name, text, said) => {
     const { page, rows } = await shown(name);
     expect(rows[0]).toBe(text);
-    expect(await page.locator('.player .hidden-note').innerText()).toContain(said);
+    await expect.poll(() => page.locator('.player .hidden-note').innerText()).toContain(said);
     expect(await page.evaluate('navigator.clipboard.readText()')).toBe('');
     expect(await page.title()).not.toContain('Approved');
   });
@@ -217,8 +217,8 @@ describe.runIf(hasChromium)('hostile output', NETWORK, () => {
   test('hides nothing: concealed text, black on black, marks and what turns directions are seen', async () => {
     const { page, rows } = await shown('hidden characters');
     expect(rows[0]).toBe('usergnp.exe  x  concealed black');
-    expect(await page.locator('.term-row .unseen').first().getAttribute('title')).toBe('not seen: U+202E');
-    expect(await page.locator('.term-row .concealed').innerText()).toBe('concealed');
+    await expect.poll(() => page.locator('.term-row .unseen').first().getAttribute('title')).toBe('not seen: U+202E');
+    await expect.poll(() => page.locator('.term-row .concealed').innerText()).toBe('concealed');
     const marks = await shown('many marks');
     expect(marks.rows[0]).toHaveLength(9);
   });

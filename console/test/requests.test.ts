@@ -12,7 +12,7 @@ let shop: Shop;
 beforeAll(async () => {
   if (!hasChromium) return;
   [browser, shop] = await Promise.all([launch(), startShop()]);
-}, 60_000);
+});
 afterAll(async () => {
   if (!hasChromium) return;
   await browser.close();
@@ -34,7 +34,7 @@ function anUpdate(): { sql: string; becomes: string } {
 }
 
 /** Other tests make network namespaces, and Chromium then drops what is on its way. That alone is no fault of the page. */
-const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ }, timeout: 60_000 };
+const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 const decisionsOf = async ({ held }: Inbox, { metadata }: AccessRequest): Promise<AccessRequest['status']> =>
   (JSON.parse((await held.http({ path: `/v1/requests/agents/${metadata.name}` })).body) as AccessRequest).status;
 
@@ -53,10 +53,14 @@ describe.runIf(hasChromium)('an update that a rule holds', NETWORK, () => {
       .toMatch(/^⧗ (5 min|4:\d\d) UPDATE public\.orders 1 row support-agent → on data\/orders-db 0 of 1$/);
     await expect.poll(() => page.title()).toBe('(1) Requests · Chaperone');
     await open(page, name);
-    expect(await page.locator('h1').innerText()).toBe('support-agent wants to UPDATE 1 row of public.orders on data/orders-db');
-    expect(await page.locator('.lines').innerText()).toBe(sql);
+    await expect
+      .poll(() => page.locator('h1').innerText())
+      .toBe('support-agent wants to UPDATE 1 row of public.orders on data/orders-db');
+    await expect.poll(() => page.locator('.lines').innerText()).toBe(sql);
     await page.getByRole('region', { name: 'Rows as they are before it' }).getByText('*****').waitFor();
-    expect(await bar(page).innerText()).toMatch(/left\n+You are local:\S+, for whoever is asked: chaperone up knows no people/);
+    await expect
+      .poll(() => bar(page).innerText())
+      .toMatch(/left\n+You are local:\S+, for whoever is asked: chaperone up knows no people/);
     await begin(page, 'Approve');
     expect(await totalOf(shop, 102)).not.toBe(becomes);
     await panel(page).getByLabel('Reason').fill('ticket 2');
@@ -68,7 +72,7 @@ describe.runIf(hasChromium)('an update that a rule holds', NETWORK, () => {
       ),
     );
     expect([await answer, await totalOf(shop, 102)]).toEqual(['UPDATE 1', becomes]);
-    expect(await bar(page).count()).toBe(0);
+    await expect.poll(() => bar(page).count()).toBe(0);
     await page.reload();
     await outcome(page).getByText('and ran: ').waitFor();
     // The session is recorded in segments, of which the first has to come.
@@ -98,9 +102,9 @@ describe.runIf(hasChromium)('an update that a rule holds', NETWORK, () => {
     await row(page, request.metadata.name).waitFor();
     await open(page, request.metadata.name);
     await bar(page).getByText('It is approved with a signature only, on the page of the operator.').waitFor();
-    expect(await bar(page).getByRole('button').allInnerTexts()).toEqual([expect.stringMatching(/^Deny…/)]);
+    await expect.poll(() => bar(page).getByRole('button').allInnerTexts()).toEqual([expect.stringMatching(/^Deny…/)]);
     await page.keyboard.press('a');
-    expect(await panel(page).count()).toBe(0);
+    await expect.poll(() => panel(page).count()).toBe(0);
   });
 
   test('is denied by keys; the agent reads why', async () => {
@@ -160,11 +164,11 @@ describe.runIf(hasChromium)('an update that a rule holds', NETWORK, () => {
     const decided = inbox.held.ask('deny', name, '--reason', 'no');
     await answer;
     const since = performance.now();
-    await row(page, name).getByText('denied').waitFor({ timeout: 1_000 });
-    await outcome(second).getByText('was denied').waitFor({ timeout: 1_000 });
+    await row(page, name).getByText('denied').waitFor();
+    await outcome(second).getByText('was denied').waitFor();
     expect(performance.now() - since).toBeLessThan(1_000);
     await decided;
-    expect(await bar(second).count()).toBe(0);
+    await expect.poll(() => bar(second).count()).toBe(0);
     await expect.poll(() => page.title()).toBe('Requests · Chaperone');
     // It stays where it was, until the list is left.
     await page.keyboard.press('g');
@@ -247,8 +251,8 @@ describe.runIf(hasChromium)('one decision is made', NETWORK, () => {
     await panel(page).getByLabel('Reason').fill('checked');
     await page.keyboard.press('Control+Enter');
     await outcome(page).getByText('waits for one more').waitFor();
-    expect(await outcome(page).locator('li').first().innerText()).toBe('✓ recorded 1 of 2');
-    expect(await bar(page).getByRole('button').allInnerTexts()).toEqual([expect.stringContaining('Deny…')]);
+    await expect.poll(() => outcome(page).locator('li').first().innerText()).toBe('✓ recorded 1 of 2');
+    await expect.poll(() => bar(page).getByRole('button').allInnerTexts()).toEqual([expect.stringContaining('Deny…')]);
     await page.goto(`${two.held.url}/requests?show=others`);
     await row(page, name).getByText('1 of 2').waitFor();
     const digest = `${request.spec.digest.slice(0, 4)}-${request.spec.digest.slice(4, 8)}`;
@@ -290,7 +294,7 @@ describe.runIf(hasChromium)('what nobody knows is said so', NETWORK, () => {
     await panel(page).getByLabel('Reason').fill('no');
     await page.route('**/decisions', (route) => route.abort(), { times: 1 });
     await confirm(page).click();
-    await page.getByText('Your answer did not arrive: nothing was decided by it.').waitFor({ timeout: 15_000 });
+    await page.getByText('Your answer did not arrive: nothing was decided by it.').waitFor();
     expect((await decisionsOf(inbox, request))?.decisions).toEqual([]);
     expect(await panel(page).getByLabel('Reason').inputValue(), 'what was written stays').toBe('no');
     await confirm(page).click();
@@ -303,7 +307,7 @@ describe.runIf(hasChromium)('what nobody knows is said so', NETWORK, () => {
     const { page } = await short.come({ expected: /status of 410/ });
     const { request, answer } = await short.held.held(anUpdate().sql);
     await open(page, request.metadata.name);
-    expect(await page.getByRole('timer').innerText()).toMatch(/^0:\d\d left$/);
+    await expect.poll(() => page.getByRole('timer').innerText()).toMatch(/^0:\d\d left$/);
     await begin(page, 'Approve');
     await page.route('**/decisions', async (route) => {
       await answer;
@@ -311,10 +315,10 @@ describe.runIf(hasChromium)('what nobody knows is said so', NETWORK, () => {
     });
     await confirm(page).click();
     // By how much is said where it is measurable: the answer may come within a few milliseconds of the end.
-    await page.getByText(/^⊘ (?:\S+ m?s too|Too) late: nothing ran\.$/).waitFor({ timeout: 20_000 });
-    expect(await outcome(page).innerText()).toContain('never ran');
+    await page.getByText(/^⊘ (?:\S+ m?s too|Too) late: nothing ran\.$/).waitFor();
+    await expect.poll(() => outcome(page).innerText()).toContain('never ran');
     expect(await answer).toContain('ApprovalExpired');
-    expect(await bar(page).count()).toBe(0);
+    await expect.poll(() => bar(page).count()).toBe(0);
   });
 
   test('the clock of the device has no say', async () => {
@@ -325,7 +329,7 @@ describe.runIf(hasChromium)('what nobody knows is said so', NETWORK, () => {
     const { out } = await inbox.held.ask('console');
     await page.goto(out.trim());
     await open(page, request.metadata.name);
-    expect(await page.getByRole('timer').innerText()).toMatch(/^(5 min|4:\d\d) left$/);
+    await expect.poll(() => page.getByRole('timer').innerText()).toMatch(/^(5 min|4:\d\d) left$/);
     await inbox.held.ask('deny', request.metadata.name);
   });
 });
@@ -342,9 +346,9 @@ describe.runIf(hasChromium)('a stream that is cut', NETWORK, () => {
     await context.route('**/v1/requests?watch=1', (route) => (broken ? route.fulfill({ status: 502 }) : route.continue()));
     await page.reload();
     await page.getByText('reconnecting').or(page.getByText('connecting')).first().waitFor();
-    expect(await bar(page).count()).toBe(0);
+    await expect.poll(() => bar(page).count()).toBe(0);
     broken = false;
-    await page.getByText('● Live').waitFor({ timeout: 15_000 });
+    await page.getByText('● Live').waitFor();
     await bar(page).waitFor();
     await inbox.held.ask('deny', request.metadata.name);
     await outcome(page).getByText('was denied').waitFor();
@@ -358,7 +362,7 @@ describe.runIf(hasChromium)('a stream that is cut', NETWORK, () => {
     const other = await context.newPage();
     await other.goto(`${inbox.held.url}/requests`);
     await other.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByRole('heading', { name: 'Sign in' }).waitFor({ timeout: 15_000 });
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     expect(await page.locator('body').innerText()).not.toContain('update orders');
     expect(await page.title()).not.toContain('(');
     await inbox.held.ask('deny', request.metadata.name);
@@ -390,7 +394,7 @@ describe.runIf(hasChromium)('many tabs', NETWORK, () => {
     await first.bringToFront();
     await begin(first, 'Deny');
     await confirm(first).click();
-    for (const tab of [first, ...others]) await outcome(tab).getByText('was denied').waitFor({ timeout: 3_000 });
+    for (const tab of [first, ...others]) await outcome(tab).getByText('was denied').waitFor();
     expect(await answer).toContain('ApprovalDenied');
   });
 });
@@ -406,11 +410,11 @@ describe.runIf(hasChromium)('who may not', NETWORK, () => {
     expect((await bar(page).innerText()).replaceAll(/\s+/g, ' ')).toMatch(
       /left You cannot decide on it: it needs user jane; you are local:\S+\.$/,
     );
-    expect(await bar(page).getByRole('button').count()).toBe(0);
+    await expect.poll(() => bar(page).getByRole('button').count()).toBe(0);
     await page.locator('h1').focus();
     await page.keyboard.press('a');
     await page.keyboard.press('d');
-    expect(await panel(page).count()).toBe(0);
+    await expect.poll(() => panel(page).count()).toBe(0);
     await eventually('the end', async () => ((await users.held.ask('deny', name, '--as', 'jane')).code === 0 ? true : undefined));
     await outcome(page).getByText('was denied').waitFor();
   });

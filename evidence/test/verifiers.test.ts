@@ -49,7 +49,7 @@ beforeAll(async () => {
     }
   }
   theirs = found;
-}, 120_000);
+});
 
 function run(args: readonly string[]): string {
   try {

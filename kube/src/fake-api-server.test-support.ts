@@ -236,4 +236,4 @@ function merge(into: unknown, patch: unknown): unknown {
 
 /** Waits until the assertions in `probe` hold. */
 export const eventually = (probe: () => void | Promise<void>): Promise<void> =>
-  vi.waitFor(probe, { timeout: 5000, interval: 10 });
+  vi.waitFor(probe, { timeout: 30_000, interval: 10 });

@@ -1,3 +1,4 @@
+import { processorTime } from '@chaperone/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { matchCommand, mayMatchCommand, parseCommandGlob } from './command-glob.ts';
@@ -56,8 +57,8 @@ describe('patterns of commands', () => {
     ['stars', `${'*a'.repeat(290)}*b`, ['a'.repeat(100_000)]],
     ['words', `${'* '.repeat(290)}b **`, Array.from({ length: 100_000 }, () => 'a')],
   ])('take linear time on many %s', (_, pattern, words) => {
-    const began = performance.now();
+    const took = processorTime();
     match(pattern, words);
-    expect(performance.now() - began).toBeLessThan(500);
+    expect(took()).toBeLessThan(500);
   });
 });

@@ -1,3 +1,4 @@
+import { processorTime } from '@chaperone/testing';
 import { AccessPolicySpec, type KubernetesSelector, type PolicyRule, ProtectedResourceSpec } from '@chaperone/api';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -67,9 +68,9 @@ describe('a pattern of resources', () => {
   it('takes linear time', () => {
     const glob = parseResourceGlob(`${'*a'.repeat(140)}.${'*b'.repeat(140)}`);
     const api = { ...anObject(''), resource: 'a'.repeat(100_000), group: 'b'.repeat(100_000) };
-    const before = performance.now();
+    const took = processorTime();
     expect(glob && matchResource(glob, api)).toBe(true);
-    expect(performance.now() - before).toBeLessThan(500);
+    expect(took()).toBeLessThan(500);
   });
 });
 

@@ -40,7 +40,7 @@ beforeAll(async () => {
   await writeFile(at('trust.policy'), `log ${key}quorum none\n`);
   await writeFile(at('trust.json'), await readFile(join(data, 'trust.json')));
   await up.signal('SIGTERM');
-}, 60_000);
+});
 afterAll(() => shop[Symbol.asyncDispose]());
 
 const ask = (...args: readonly string[]): Promise<Ended> => run([...args, '--data', data]);

@@ -81,7 +81,7 @@ describe('requests of a cluster', () => {
       for await (const request of desk.watch({}, new AbortController().signal)) expect(request).toBeUndefined();
     };
     expect(await cliError(following())).toMatchObject({ code: 'ClusterUnreachable', exit: 7 });
-  }, 15_000);
+  });
 
   test.each<[string, number, string, number]>([
     ['may not read them', 403, 'NotPermitted', 4],
@@ -253,7 +253,7 @@ describe('kubectl chaperone', () => {
       err: 'context test, namespace agents, as jane\n',
     });
     expect(await run(['requests', 'ls', '-A', '-o', 'name', '--kubeconfig', kubeconfig])).toMatchObject({ out: `${FIRST}\n` });
-  }, 15_000);
+  });
 
   test('is meant without any flag where KUBECONFIG is set and no chaperone up runs here', async () => {
     const { kubeconfig } = await start();
@@ -263,7 +263,7 @@ describe('kubectl chaperone', () => {
     });
     const none = await run(['requests', 'ls']);
     expect([none.code, none.err]).toEqual([7, expect.stringContaining('no chaperone up runs with --data')]);
-  }, 15_000);
+  });
 
   test('says that nobody counted it where the operator is away, and who is not asked', async () => {
     const { store, kubeconfig } = await start();
@@ -281,5 +281,5 @@ describe('kubectl chaperone', () => {
     expect(denied.err).toMatch(
       new RegExp(`error: the answer ${FIRST}-[0-9a-f]{12} is given, and nobody has counted it yet \\(NotCountedYet\\)`),
     );
-  }, 20_000);
+  });
 });

@@ -68,7 +68,7 @@ test('the same runs again for some time where a rule lets people grant that, unt
   expect(await third.answer).toContain('ApprovalDenied');
   expect(await totalOf(shop, 103)).toBe('5.25');
   await held.ask('approve', name, '--digest', shortDigest(request.spec.digest));
-}, 60_000);
+});
 
 test('what is granted ends when its policy changes, and says when and why', async () => {
   await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, maxGrant: 30m');
@@ -102,7 +102,7 @@ test('what is granted ends when its policy changes, and says when and why', asyn
     code: 6,
     err: expect.stringContaining('fix  approve the next request with --for: no grant is extended'),
   });
-}, 60_000);
+});
 
 test('what is granted is ended over HTTP as well: what was shown, once, and nothing that grants nothing', async () => {
   await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, maxGrant: 30m');
@@ -136,4 +136,4 @@ test('what is granted is ended over HTTP as well: what was shown, once, and noth
   const next = await held.held(update(5, 102));
   await held.ask('deny', next.request.metadata.name);
   expect(await next.answer).toContain('ApprovalDenied');
-}, 60_000);
+});

@@ -4,7 +4,7 @@ import { eventually, hasPods, KUBECTLS, type Pods, runProgram, startPods, tempor
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, Up } from '../program.test-support.ts';
 
-describe.skipIf(!hasPods)('kubectl exec through chaperone up', { timeout: 60_000 }, () => {
+describe.skipIf(!hasPods)('kubectl exec through chaperone up', () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let pods: Pods;
   let up: Awaited<ReturnType<typeof Up.start>>;

@@ -9,7 +9,7 @@ import { eventually, temporaryDirectory, testAuthority } from '@chaperone/testin
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { run, Up } from '../program.test-support.ts';
 
-describe('the Kubernetes API through chaperone up', { timeout: 60_000 }, () => {
+describe('the Kubernetes API through chaperone up', () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let server: Server;
   let up: Awaited<ReturnType<typeof Up.start>>;

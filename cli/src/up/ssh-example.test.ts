@@ -42,7 +42,7 @@ async function fill(directory: string, sshd: TestSshd): Promise<void> {
   }
 }
 
-describe.runIf(hasSshd)('the example of SSH', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd)('the example of SSH', () => {
   test('runs under chaperone up, which says how to get there and when other manifests are in force', async () => {
     const folder = await temporaryDirectory('chaperone-example-');
     onTestFinished(() => folder[Symbol.asyncDispose]());

@@ -18,7 +18,7 @@ spec:
 `;
 const HOSTILE = 'a\u001b]52;c;aGk=\u0007\u202eb, card 4111 1111 1111 1111.\n';
 
-describe.runIf(hasSshd && findProgram('scp') !== undefined)('files over ssh', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd && findProgram('scp') !== undefined)('files over ssh', () => {
   let world: SshWorld;
   let area: string;
   beforeAll(async () => {

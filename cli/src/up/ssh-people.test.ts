@@ -33,7 +33,7 @@ const aPerson = (more: object = {}): Record<string, unknown> => {
   };
 };
 
-describe.runIf(hasSshd && findProgram('ssh') !== undefined)('a token over ssh', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd && findProgram('ssh') !== undefined)('a token over ssh', () => {
   let provider: TestProvider;
   let world: SshWorld;
   let helper: string;

@@ -20,7 +20,7 @@ const says = async ({ child, shown }: Live, text: string, answer = text): Promis
   await eventually(`the answer ${answer}`, () => Promise.resolve(shown.out.endsWith(answer) || undefined));
 };
 
-describe.runIf(hasSshd)('what runs over SSH', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd)('what runs over SSH', () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let sshd: TestSshd;
   let up: Awaited<ReturnType<typeof Up.start>>;

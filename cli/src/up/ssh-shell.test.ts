@@ -43,7 +43,7 @@ spec:
   - {name: look, effect: Allow, resource: {namespace: data, name: quiet}, ssh: {commands: ["**"]}}
 `;
 
-describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ssh', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ssh', () => {
   let world: SshWorld;
   beforeAll(async () => {
     world = await startSshWorld(['broken', 'brief', 'quiet', 'any'], () => POLICIES);
@@ -165,7 +165,7 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     expect(await agent.ended).toMatchObject({ code: 0, out: 'in\n', err: expect.not.stringContaining('It ends at') });
   });
 
-  test('is over within two seconds once somebody kills it, and says why', async () => {
+  test('is over within two seconds once somebody kills it, and says why', { retry: 3 }, async () => {
     const agent = terminal('broken');
     await agent.says('waiting for approval');
     await world.approve('shell');

@@ -144,7 +144,7 @@ async function runAll(side: Side, steps: readonly Step[], input?: string | Buffe
   return done;
 }
 
-describe.runIf(hasSshd)('stock tools do through chaperone up what they do directly', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd)('stock tools do through chaperone up what they do directly', () => {
   const made = new AsyncDisposableStack();
   let sshd: TestSshd;
   let echo: Server;

@@ -16,7 +16,7 @@ const plain = async (program: string, args: readonly string[], input = ''): Prom
   return { code: code as number | null, out: out.toString('latin1'), err: err.toString() };
 };
 
-describe.runIf(hasSshd)('stock ssh through chaperone up', { timeout: 60_000 }, () => {
+describe.runIf(hasSshd)('stock ssh through chaperone up', () => {
   let folder: Awaited<ReturnType<typeof temporaryDirectory>>;
   let sshd: TestSshd;
   let up: Awaited<ReturnType<typeof Up.start>>;
@@ -342,7 +342,7 @@ spec:
   });
 
   test('ends a session that somebody kills, and says so', async () => {
-    const child = start(['bot@127.0.0.1', 'sleep 12']);
+    const child = start(['bot@127.0.0.1', 'sleep 100']);
     child.stdin.end();
     const ended = Promise.all([buffer(child.stderr), once(child, 'close')]);
     const name = await eventually('a session', async () => {
@@ -350,10 +350,8 @@ spec:
       const items = (JSON.parse(out) as { items: { name: string; state: string; actions: number }[] }).items;
       return items.find(({ state, actions }) => state === 'open' && actions === 1)?.name;
     });
-    const since = performance.now();
     expect(await run(['sessions', 'kill', name, '--data', data, '--reason', 'gone wrong'])).toMatchObject({ code: 0 });
     const [err, [code]] = await ended;
-    expect(performance.now() - since).toBeLessThan(8_000);
     expect([code, err.toString()]).toEqual([255, expect.stringMatching(/this session was ended.*\(SessionEnded\)/)]);
   });
 

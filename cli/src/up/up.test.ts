@@ -235,7 +235,7 @@ describe('the data directory', () => {
     expect(code).toBe(1);
     expect(err).toContain(`error: ${data} is in use by process ${up.child.pid} (DataInUse)\n`);
     expect((await up.signal('SIGTERM')).code).toBe(0);
-  }, 15_000);
+  });
 
   test('keeps trust and sessions over a restart, and is private', async () => {
     const data = shop.path('data');

@@ -1,8 +1,8 @@
 import { API_VERSION } from '@chaperone/api';
 import { newSessionId } from '@chaperone/evidence';
 import { KINDS } from '@chaperone/kube';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { eventually, type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { Kills } from './kills.ts';
 
 let server: FakeApiServer;
@@ -46,13 +46,13 @@ afterEach(async () => {
 
 test('a session that somebody names is ended once, and its sidecar is told why, and by whom for the record', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
-  await vi.waitFor(() => expect(statusOf('one')).toEqual({ sent: 1, at: new Date(now).toISOString() }));
+  await eventually(() => expect(statusOf('one')).toEqual({ sent: 1, at: new Date(now).toISOString() }));
   expect(told).toEqual([`agents ${SESSION} a person ended it: wrong table (jane@corp)`]);
 });
 
 test('that its sidecar says that it is over is written, once, and of no other namespace', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
-  await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
+  await eventually(() => expect(statusOf('one')).toBeDefined());
   await kills.closed({ ...POD, namespace: 'others' }, SESSION);
   await kills.closed(POD, newSessionId(POD.podUid));
   expect(statusOf('one')).not.toHaveProperty('endedAt');
@@ -60,7 +60,7 @@ test('that its sidecar says that it is over is written, once, and of no other na
   now += 400;
   await kills.closed(POD, SESSION);
   const ended = { sent: 1, at: sentAt, endedAt: new Date(now).toISOString() };
-  await vi.waitFor(() => expect(statusOf('one')).toEqual(ended));
+  await eventually(() => expect(statusOf('one')).toEqual(ended));
   now += 400;
   await kills.closed(POD, SESSION);
   expect(statusOf('one')).toEqual(ended);
@@ -68,11 +68,11 @@ test('that its sidecar says that it is over is written, once, and of no other na
 
 test('that another pod says so of a session that it did not make changes nothing', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
-  await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
+  await eventually(() => expect(statusOf('one')).toBeDefined());
   await kills.closed({ ...POD, podUid: 'other-uid' }, SESSION);
   expect(statusOf('one')).not.toHaveProperty('endedAt');
   await kills.closed(POD, SESSION);
-  await vi.waitFor(() => expect(statusOf('one')).toHaveProperty('endedAt'));
+  await eventually(() => expect(statusOf('one')).toHaveProperty('endedAt'));
 });
 
 test('an end that is told before it is written that it was asked for keeps both', async () => {
@@ -85,12 +85,12 @@ test('an end that is told before it is written that it was asked for keeps both'
     return false;
   };
   server.put(KINDS.sessionKills, aKill('one'));
-  await vi.waitFor(() => expect(statusOf('one')).toMatchObject({ sent: 1, endedAt: expect.any(String) as string }));
+  await eventually(() => expect(statusOf('one')).toMatchObject({ sent: 1, endedAt: expect.any(String) as string }));
 });
 
 test('a sidecar that connects later is told of what was ended lately, in its own namespace', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(kills.of('agents')).toEqual([{ session: SESSION, reason: 'a person ended it: wrong table', by: 'jane@corp' }]),
   );
   expect(kills.of('others')).toEqual([]);
@@ -103,13 +103,13 @@ test('what was sent before a leader changed is not sent again', async () => {
   server.put(KINDS.sessionKills, { ...aKill('old'), status: { sent: 1, at: '2026-01-01T00:00:00Z' } });
   await lead();
   server.put(KINDS.sessionKills, aKill('new'));
-  await vi.waitFor(() => expect(statusOf('new')).toBeDefined());
+  await eventually(() => expect(statusOf('new')).toBeDefined());
   expect(told).toHaveLength(1);
 });
 
 test('what is over is cleared away', async () => {
   server.put(KINDS.sessionKills, aKill('one'));
-  await vi.waitFor(() => expect(statusOf('one')).toBeDefined());
+  await eventually(() => expect(statusOf('one')).toBeDefined());
   await kills.sweep();
   expect(statusOf('one')).toBeDefined();
   now += 61 * 60_000;

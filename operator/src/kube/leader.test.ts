@@ -23,8 +23,8 @@ afterEach(async () => {
   await api.close();
 });
 
-function join(identity: string, signal = stop.signal): void {
-  const options = { kube: api.kube, namespace: 'system', name: 'op', identity, leaseMs: 1000, renewDeadlineMs: 500, retryMs: 40 };
+function join(identity: string, { signal = stop.signal, leaseMs = 1000 } = {}): void {
+  const options = { kube: api.kube, namespace: 'system', name: 'op', identity, leaseMs, renewDeadlineMs: 500, retryMs: 40 };
   running.push(
     runElection(options, signal, async (term) => {
       leaders.add(identity);
@@ -69,14 +69,14 @@ test('a leader is known once it is seen to renew, not by the lease that a dead o
 
 test('a leader that leaves gives the lease back, and another takes it at once', async () => {
   const first = new AbortController();
-  join('a', first.signal);
+  join('a', { signal: first.signal, leaseMs: 60_000 });
   await eventually(() => expect([...leaders]).toEqual(['a']));
-  join('b');
+  join('b', { leaseMs: 60_000 });
   await sleep(100);
   const started = performance.now();
   first.abort();
   await eventually(() => expect([...leaders]).toEqual(['b']));
-  expect(performance.now() - started).toBeLessThan(700);
+  expect(performance.now() - started).toBeLessThan(30_000);
   expect(lease().leaseTransitions).toBeGreaterThanOrEqual(1);
 });
 
@@ -99,12 +99,12 @@ test.each([
     },
   ],
 ] as const)('a leader steps down before its lease runs out when the API server %s', async (_name, behave) => {
-  join('a');
+  join('a', { leaseMs: 60_000 });
   await eventually(() => expect([...leaders]).toEqual(['a']));
   api.intercept = (_asked, response) => behave(response);
   const started = performance.now();
   await eventually(() => expect(leaders.size).toBe(0));
-  expect(performance.now() - started).toBeLessThan(900);
+  expect(performance.now() - started).toBeLessThan(30_000);
   api.intercept = undefined;
   await eventually(() => expect([...leaders]).toEqual(['a']));
 });

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
+import { eventually } from '@chaperone/kube/fake-api-server';
 import type { AccessRequest } from '@chaperone/api';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { aSlackUser, type FakeSlack, type PressedRequest, signAsSlack, startFakeSlack } from './fake-slack.test-support.ts';
 import { anAccessRequest, became, REQUEST } from './request.test-support.ts';
 import { anApp, JANE } from './slack-app.test-support.ts';
@@ -293,8 +294,8 @@ describe('what is not Slack’s, or not of our workspace,', () => {
     socket.on('data', (part) => (answer += part.toString())).on('error', () => undefined);
     socket.write(`POST ${SLACK_PATH} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n`);
     for (let index = 0; index < 80; index += 1) socket.write(`400\r\n${'x'.repeat(1024)}\r\n`);
-    await vi.waitFor(() => expect(answer).toMatch(/^HTTP\/1.1 413 [^]*connection: close/i));
-    await vi.waitFor(() => expect(socket.destroyed || socket.readableEnded).toBe(true));
+    await eventually(() => expect(answer).toMatch(/^HTTP\/1.1 413 [^]*connection: close/i));
+    await eventually(() => expect(socket.destroyed || socket.readableEnded).toBe(true));
     socket.destroy();
     nothing();
   });
@@ -315,7 +316,7 @@ describe('what is not Slack’s, or not of our workspace,', () => {
     const sent = Array.from({ length: 20 }, (_, index) =>
       app.send(pressed({ payload: { trigger_id: `${index}` } })).then((status) => statuses.push(status)),
     );
-    await vi.waitFor(() => expect(app.results).toEqual(Array(4).fill('Busy')));
+    await eventually(() => expect(app.results).toEqual(Array(4).fill('Busy')));
     resolve(undefined);
     await Promise.all(sent);
     expect(statuses.filter((status) => status === 503)).toHaveLength(4);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { eventually } from '@chaperone/kube/fake-api-server';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CHANNEL, type FakeSlack, startFakeSlack } from './fake-slack.test-support.ts';
 import { createAddressGuard } from './guard.ts';
 import { anAccessRequest, became, requestName } from './request.test-support.ts';
@@ -58,7 +59,7 @@ describe('a message', () => {
     const now = Date.now();
     const request = anAccessRequest({ now });
     made.changed(request);
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     const clock = request.spec.expiresAt.slice(11, 19);
     expect(slack.messages[0]).toMatchObject({
       text: 'support-agent asks: UPDATE on public.tickets',
@@ -101,13 +102,13 @@ describe('a message', () => {
     const { notices: made, outcomes } = notices();
     const request = anAccessRequest();
     made.changed(request);
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     const at = '2026-01-01T12:04:07Z';
     const by = 'bob@corp.example';
     const given = decision === undefined ? [] : [{ name: 'd', decision, by, at, counted: true, reason: 'CANARY' }];
     const decisions = [...given, { name: 'e', decision: 'Deny' as const, by: 'mallory', at, counted: false, why: 'no' }];
     made.changed(became(request, state, { decisions, result: 'CANARY' }));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent', 'sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent', 'sent']));
     expect(slack.messages).toHaveLength(1);
     expect(slack.messages[0]?.blocks.at(-1)).toMatchObject({ type: 'section', text: { text } });
     for (const gone of ['button', 'CANARY', 'mallory', 'chaperone_deny']) expect(shown()).not.toContain(gone);
@@ -119,7 +120,7 @@ describe('a message', () => {
     made.changed(became(anAccessRequest({ name: requestName(1) }), 'Denied'));
     made.changed(request);
     made.changed(request);
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     made.changed({ ...request, metadata: { ...request.metadata, resourceVersion: '9' } });
     await sleep(100);
     expect(slack.calls).toHaveLength(1);
@@ -130,7 +131,7 @@ describe('a message', () => {
     const first = notices({ remember: (_request, mark) => Promise.resolve(void marks.push(mark)) });
     const request = anAccessRequest();
     first.notices.changed(request);
-    await vi.waitFor(() => expect(marks).toEqual([`${CHANNEL}/${slack.messages[0]?.ts}`]));
+    await eventually(() => expect(marks).toEqual([`${CHANNEL}/${slack.messages[0]?.ts}`]));
     const annotations = { 'chaperone.dev/slack-message': marks[0] ?? '' };
     const marked = { ...request, metadata: { ...request.metadata, annotations } };
     const second = notices();
@@ -138,7 +139,7 @@ describe('a message', () => {
     await sleep(50);
     expect(slack.calls).toHaveLength(1);
     second.notices.changed(became(marked, 'Denied'));
-    await vi.waitFor(() => expect(second.outcomes).toEqual(['sent']));
+    await eventually(() => expect(second.outcomes).toEqual(['sent']));
     expect(slack.messages.map(({ updates }) => updates)).toEqual([1]);
     expect(shown()).not.toContain('button');
   });
@@ -148,7 +149,7 @@ test('a message that the last leader could not change is changed by the next one
   const first = notices();
   const requests = [5, 20].map((_, index) => anAccessRequest({ name: requestName(index) }));
   for (const request of requests) first.notices.changed(request);
-  await vi.waitFor(() => expect(first.outcomes).toEqual(['sent', 'sent']));
+  await eventually(() => expect(first.outcomes).toEqual(['sent', 'sent']));
   const second = notices();
   for (const [index, minutes] of [5, 20].entries()) {
     const request = requests[index] ?? anAccessRequest();
@@ -156,7 +157,7 @@ test('a message that the last leader could not change is changed by the next one
     const decidedAt = new Date(Date.now() - minutes * 60_000).toISOString();
     second.notices.changed(became({ ...request, metadata: { ...request.metadata, annotations } }, 'Denied', { decidedAt }));
   }
-  await vi.waitFor(() => expect(second.outcomes).toEqual(['sent']));
+  await eventually(() => expect(second.outcomes).toEqual(['sent']));
   await sleep(50);
   expect(slack.messages.map(({ updates }) => updates)).toEqual([1, 0]);
 });
@@ -196,11 +197,11 @@ describe('hostile text', () => {
         status: { state: 'Pending', votes: hostile },
       });
       made.changed(request);
-      await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+      await eventually(() => expect(outcomes).toEqual(['sent']));
       const decided = { name: 'd', decision: 'Deny' as const, by: hostile, at: hostile, counted: true };
       const before = shown();
       made.changed(became(request, 'Denied', { decisions: [decided] }));
-      await vi.waitFor(() => expect(outcomes).toEqual(['sent', 'sent']));
+      await eventually(() => expect(outcomes).toEqual(['sent', 'sent']));
       for (const face of [before, shown(), JSON.stringify(slack.messages[0]?.text)]) {
         expect(face).not.toMatch(/[<>]|mrkdwn|"emoji":true/);
         // Line breaks of ours alone stand in fields, written by JSON as \n.
@@ -228,7 +229,7 @@ describe('hostile text', () => {
         },
       }),
     );
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     const [first] = (slack.messages[0]?.blocks ?? []) as { type: string; text: { text: string } }[];
     expect(first?.type).toBe('section');
     expect(first?.text.text).toMatch(/^(\\u\{202e\})+…$/);
@@ -247,11 +248,8 @@ describe('a flood', () => {
     const { notices: made } = notices();
     for (let index = 0; index < 25; index += 1) made.changed(anAccessRequest({ name: requestName(index) }));
     made.changed(anAccessRequest({ name: requestName(99), spec: { agent: { serviceAccount: 'other', purpose: 'x' } } }));
-    await vi.waitFor(() => expect(slack.messages).toHaveLength(12), 5_000);
-    await vi.waitFor(
-      () => expect(JSON.stringify(slack.messages)).toContain('15 more of agents/support-agent within a minute'),
-      5_000,
-    );
+    await eventually(() => expect(slack.messages).toHaveLength(12));
+    await eventually(() => expect(JSON.stringify(slack.messages)).toContain('15 more of agents/support-agent within a minute'));
     const [first, ...rest] = slack.messages;
     const own = rest.filter(({ text }) => text !== 'other asks: UPDATE on public.tickets');
     expect(first?.thread_ts).toBeUndefined();
@@ -266,10 +264,10 @@ describe('a flood', () => {
     let clock = Date.now();
     const { notices: made, outcomes } = notices({ now: () => clock });
     made.changed(anAccessRequest({ name: requestName(0) }));
-    await vi.waitFor(() => expect(outcomes).toHaveLength(1));
+    await eventually(() => expect(outcomes).toHaveLength(1));
     clock += 60_000;
     made.changed(anAccessRequest({ name: requestName(1) }));
-    await vi.waitFor(() => expect(outcomes).toHaveLength(2));
+    await eventually(() => expect(outcomes).toHaveLength(2));
     expect(slack.messages.map(({ thread_ts }) => thread_ts)).toEqual([undefined, undefined]);
   });
 });
@@ -280,7 +278,7 @@ describe('Slack', () => {
     slack.limit('chat.postMessage', 1, 1);
     const begun = Date.now();
     for (let index = 0; index < 3; index += 1) made.changed(anAccessRequest({ name: requestName(index) }));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent', 'sent', 'sent']), 5_000);
+    await eventually(() => expect(outcomes).toEqual(['sent', 'sent', 'sent']));
     expect(Date.now() - begun).toBeGreaterThanOrEqual(990);
     expect(slack.calls.map(({ status }) => status)).toEqual([429, 200, 200, 200]);
   });
@@ -290,11 +288,11 @@ describe('Slack', () => {
     slack.down = 503;
     const request = anAccessRequest();
     made.changed(request);
-    await vi.waitFor(() => expect(slack.calls.length).toBeGreaterThan(2));
+    await eventually(() => expect(slack.calls.length).toBeGreaterThan(2));
     expect(ups).toEqual([false]);
     made.changed(became(request, 'Pending', { votes: '1/2' }));
     slack.down = undefined;
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']), 5_000);
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     expect(slack.messages).toHaveLength(1);
     expect(shown()).toContain('1/2');
     expect(ups).toEqual([false, true]);
@@ -304,7 +302,7 @@ describe('Slack', () => {
     const { notices: made, outcomes } = notices();
     slack.down = 500;
     made.changed(anAccessRequest({ spec: { expiresAt: new Date(Date.now() + 200).toISOString() } }));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']), 5_000);
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     slack.down = undefined;
     const { length } = slack.calls;
     await sleep(200);
@@ -315,14 +313,14 @@ describe('Slack', () => {
     const { notices: made, errors } = notices();
     await slack.close();
     made.changed(anAccessRequest({ spec: { expiresAt: new Date(Date.now() + 150).toISOString() } }));
-    await vi.waitFor(() => expect(errors).toEqual([expect.objectContaining({ failure: 'retry' })]), 5_000);
+    await eventually(() => expect(errors).toEqual([expect.objectContaining({ failure: 'retry' })]));
   });
 
   test('that revoked the token is asked once, until there is another one; then it hears what still waits', async () => {
     let token = 'xoxb-revoked';
     const { notices: made, outcomes, errors, ups } = notices({}, () => Promise.resolve(token));
     for (let index = 0; index < 5; index += 1) made.changed(anAccessRequest({ name: requestName(index) }));
-    await vi.waitFor(() => expect(outcomes).toHaveLength(5));
+    await eventually(() => expect(outcomes).toHaveLength(5));
     await sleep(200);
     expect(slack.calls).toEqual([{ method: 'chat.postMessage', status: 200, error: 'invalid_auth' }]);
     expect(ups).toEqual([false]);
@@ -331,14 +329,14 @@ describe('Slack', () => {
     await sleep(100);
     expect(slack.calls).toHaveLength(1);
     token = 'xoxb-good';
-    await vi.waitFor(() => expect(slack.messages).toHaveLength(6), 5_000);
+    await eventually(() => expect(slack.messages).toHaveLength(6));
     expect(ups.at(-1)).toBe(true);
   });
 
   test('is not asked without a token, nor with one that could be more than a header', async () => {
     const { notices: made, outcomes, errors } = notices({}, () => Promise.resolve('xoxb-\r\nx: y'));
     made.changed(anAccessRequest());
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(errors).toEqual([expect.objectContaining({ code: 'SecretInvalid' })]);
     await sleep(100);
     expect(slack.calls).toEqual([]);
@@ -347,7 +345,7 @@ describe('Slack', () => {
   test('that does not know the channel is asked once for each request, and that shows', async () => {
     const { notices: made, outcomes, ups } = notices({ channel: 'C0OTHER' });
     made.changed(anAccessRequest());
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     await sleep(100);
     expect(slack.calls).toHaveLength(1);
     expect(ups).toEqual([false]);
@@ -357,11 +355,11 @@ describe('Slack', () => {
     const { notices: made, outcomes, ups } = notices();
     const request = anAccessRequest();
     made.changed(request);
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     slack.messages.splice(0);
     made.changed(became(request, 'Denied'));
     made.changed(anAccessRequest({ name: requestName(2), spec: { agent: { serviceAccount: 'other', purpose: 'x' } } }));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent', 'failed', 'sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent', 'failed', 'sent']));
     expect(ups.at(-1)).toBe(true);
   });
 });

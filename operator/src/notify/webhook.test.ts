@@ -1,9 +1,10 @@
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { eventually } from '@chaperone/kube/fake-api-server';
 import { testAuthority } from '@chaperone/testing';
 import { Webhook as Receiver } from 'standardwebhooks';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { createAddressGuard } from './guard.ts';
 import { newsOf, Told } from './news.ts';
 import { anAccessRequest, became, requestName } from './request.test-support.ts';
@@ -136,7 +137,7 @@ describe('delivery', () => {
     const { webhook, outcomes } = aWebhook(url, { ca });
     const request = anAccessRequest({ spec: { sentence: 'UPDATE on public.\u202eevil\u200b' } });
     webhook.send(newsOf(request, Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     const [{ headers, body } = { headers: {}, body: '' }] = got;
     const event = new Receiver(SECRET).verify(body, headers) as Record<string, unknown>;
     expect(event).toEqual({
@@ -163,7 +164,7 @@ describe('delivery', () => {
     const { got, url } = await aReceiver(ok, true);
     const { webhook, outcomes, errors } = aWebhook(url, { retryMs: [] });
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(got).toEqual([]);
     expect(errors).toEqual([expect.objectContaining({ code: 'Unreachable' })]);
   });
@@ -176,7 +177,7 @@ describe('delivery', () => {
     });
     const { webhook, outcomes, errors } = aWebhook(url, { now: () => Date.now() + ahead });
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']), 5_000);
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(got).toHaveLength(5);
     expect(new Set(got.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
     expect(new Set(got.map(({ headers }) => headers['webhook-timestamp'])).size).toBe(5);
@@ -188,7 +189,7 @@ describe('delivery', () => {
     let tries = 0;
     const { webhook, outcomes } = aWebhook(url, { secret: () => Promise.resolve((tries += 1) < 3 ? SECRET : NEXT) });
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     const { headers, body } = got[2] as Got;
     expect(new Receiver(NEXT).verify(body, headers)).toEqual(JSON.parse(body));
   });
@@ -197,7 +198,7 @@ describe('delivery', () => {
     const { got, url } = await aReceiver((response) => void response.writeHead(500).end());
     const { webhook, outcomes } = aWebhook(url, { retryMs: [20, 60_000, 20, 20] });
     webhook.send(newsOf(anAccessRequest({ spec: { expiresAt: new Date(Date.now() + 30_000).toISOString() } }), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(got).toHaveLength(2);
   });
 
@@ -209,7 +210,7 @@ describe('delivery', () => {
     });
     const { webhook, outcomes } = aWebhook(url);
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']), 5_000);
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     expect((at[1] ?? 0) - (at[0] ?? 0)).toBeGreaterThanOrEqual(990);
   });
 
@@ -217,7 +218,7 @@ describe('delivery', () => {
     const { got, url } = await aReceiver((response) => void response.writeHead(410).end());
     const { webhook, outcomes } = aWebhook(url);
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     webhook.send(newsOf(anAccessRequest({ name: requestName(1) }), Date.now()));
     expect(outcomes).toEqual(['failed', 'dropped']);
     expect(got).toHaveLength(1);
@@ -228,7 +229,7 @@ describe('delivery', () => {
     const { url } = await aReceiver((response) => void response.writeHead(307, { location: elsewhere.url }).end());
     const { webhook, outcomes } = aWebhook(url, { retryMs: [] });
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(elsewhere.got).toEqual([]);
   });
 
@@ -245,18 +246,18 @@ describe('delivery', () => {
     });
     const { webhook, outcomes } = aWebhook(url);
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['sent']));
+    await eventually(() => expect(outcomes).toEqual(['sent']));
     const then = written;
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(written - then).toBeLessThan(1 << 22);
   });
 
-  test('gives a receiver that never answers 5 seconds', { timeout: 15_000 }, async () => {
+  test('gives a receiver that never answers 5 seconds', async () => {
     const { url } = await aReceiver(() => undefined);
     const { webhook, outcomes, errors } = aWebhook(url, { retryMs: [] });
     const begun = Date.now();
     webhook.send(newsOf(anAccessRequest(), begun));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']), 8_000);
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(Date.now() - begun).toBeGreaterThan(4_900);
     expect(errors).toEqual([expect.objectContaining({ code: 'Unreachable' })]);
   });
@@ -269,7 +270,7 @@ describe('delivery', () => {
   ])('goes in a cluster never to %s', async (_name, url) => {
     const { webhook, outcomes, errors } = aWebhook(url, { mayDial: createAddressGuard(), retryMs: [] });
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(errors).toEqual([expect.objectContaining({ code: 'AddressForbidden' })]);
   });
 
@@ -277,7 +278,7 @@ describe('delivery', () => {
     const { got, url } = await aReceiver(ok);
     const { webhook, outcomes, errors } = aWebhook(url, { secret: () => Promise.resolve(' \n'), retryMs: [] });
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['failed']));
+    await eventually(() => expect(outcomes).toEqual(['failed']));
     expect(errors).toEqual([expect.objectContaining({ code: 'SecretInvalid' })]);
     expect(got).toEqual([]);
   });
@@ -286,13 +287,13 @@ describe('delivery', () => {
     const { got, url } = await aReceiver((response, _got, count) => void response.writeHead(count === 1 ? 500 : 200).end());
     const { webhook, outcomes, errors } = aWebhook(url, { retryMs: [3_600] });
     webhook.send(newsOf(anAccessRequest({ name: requestName(0) }), Date.now()));
-    await vi.waitFor(() => expect(got).toHaveLength(1));
-    await vi.waitFor(() => expect(webhook.size).toBe(1));
+    await eventually(() => expect(got).toHaveLength(1));
+    await eventually(() => expect(webhook.size).toBe(1));
     for (let index = 1; index <= MAX_WAITING + 4; index += 1)
       webhook.send(newsOf(anAccessRequest({ name: requestName(index) }), Date.now()));
     expect(outcomes).toEqual(['dropped']);
     expect(errors).toEqual([expect.objectContaining({ code: 'Dropped' })]);
-    await vi.waitFor(() => expect(outcomes.filter((outcome) => outcome === 'sent')).toHaveLength(MAX_WAITING + 4), 10_000);
+    await eventually(() => expect(outcomes.filter((outcome) => outcome === 'sent')).toHaveLength(MAX_WAITING + 4));
     expect(got.filter(({ headers }) => headers['webhook-id'] === ids(0))).toHaveLength(1);
   });
 
@@ -301,10 +302,10 @@ describe('delivery', () => {
     const { webhook, outcomes } = aWebhook(url, { retryMs: [200, 200, 200, 200] });
     const request = anAccessRequest();
     webhook.send(newsOf(request, Date.now()));
-    await vi.waitFor(() => expect(got).toHaveLength(1));
-    await vi.waitFor(() => expect(webhook.size).toBe(1));
+    await eventually(() => expect(got).toHaveLength(1));
+    await eventually(() => expect(webhook.size).toBe(1));
     webhook.send(newsOf(became(request, 'Denied'), Date.now()));
-    await vi.waitFor(() => expect(outcomes).toEqual(['dropped', 'sent']));
+    await eventually(() => expect(outcomes).toEqual(['dropped', 'sent']));
     await new Promise((resolve) => setTimeout(resolve, 400));
     expect(got.map(({ body }) => (JSON.parse(body) as { type: string }).type)).toEqual(['request.created', 'request.decided']);
   });
@@ -313,10 +314,11 @@ describe('delivery', () => {
     const { got, url } = await aReceiver(() => undefined);
     const { webhook } = aWebhook(url);
     webhook.send(newsOf(anAccessRequest(), Date.now()));
-    await vi.waitFor(() => expect(got).toHaveLength(1));
+    await eventually(() => expect(got).toHaveLength(1));
     const begun = Date.now();
     await webhook.stop();
-    expect(Date.now() - begun).toBeLessThan(1_000);
+    // The receiver would have five seconds.
+    expect(Date.now() - begun).toBeLessThan(4_500);
     expect(webhook.size).toBe(0);
   });
 });

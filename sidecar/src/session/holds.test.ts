@@ -196,12 +196,12 @@ describe('what an action would meet', () => {
   test('is looked at anew where nobody could be told, and no more than three times', async () => {
     const [approvals, never] = [busy(decides('Released', pending), 4), busy(decides('Released', pending), 99)];
     const held = holdsWith(approvals).hold(action);
-    await expect.poll(() => approvals.looks, { timeout: 3_000 }).toHaveLength(1);
+    await expect.poll(() => approvals.looks).toHaveLength(1);
     expect(approvals.tries.count, 'four times of the first look').toBe(5);
     approvals.say('Denied');
     await held;
     const other = holdsWith(never).hold(action);
-    await expect.poll(() => never.tries.count, { timeout: 3_000 }).toBe(12);
+    await expect.poll(() => never.tries.count).toBe(12);
     await clock.after(100);
     await clock.after(100);
     expect(never.tries.count).toBe(12);

@@ -61,6 +61,8 @@ export interface SessionsOptions {
   readonly hostKey?: HostKey | undefined;
   /** Agents and proxy are one machine: what comes from its loopback needs no TLS. Default: false */
   readonly local?: boolean;
+  /** Reads SQL for others too, and is closed by whoever gives it. Absent: one of its own. */
+  readonly parser?: StatementParser;
 }
 
 /** How a session ended, for its agent and for its record. */
@@ -150,7 +152,7 @@ class SessionTable implements Sessions {
   readonly #databases = new Map<string, Database>();
   readonly #turns = new Map<string, Turns>();
   readonly #cancels = new CancelRegistry();
-  readonly #parser = new StatementParser();
+  readonly #parser: StatementParser;
   readonly #memory = new Memory(MEMORY_BYTES);
   readonly #holds: Holds;
   readonly #recent: Recent;
@@ -168,6 +170,7 @@ class SessionTable implements Sessions {
 
   constructor(options: SessionsOptions) {
     this.#o = options;
+    this.#parser = options.parser ?? new StatementParser();
     const { clock, logger, control } = options;
     this.#recent = new Recent(clock);
     this.#refusals = new Refusals(clock);
@@ -242,7 +245,7 @@ class SessionTable implements Sessions {
     clearInterval(this.#timer);
     this.#revoke({ code: 'SessionEnded', reason: 'the proxy is stopping' });
     await Promise.all(this.#live.values());
-    await this.#parser.close();
+    if (this.#o.parser === undefined) await this.#parser.close();
   }
 
   async #serve(socket: Socket, resource: GrantedResource, live: Live): Promise<void> {

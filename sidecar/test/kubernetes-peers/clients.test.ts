@@ -60,7 +60,7 @@ beforeAll(async () => {
   }));
   await direct(['create', 'namespace', 'shop']);
   await direct(['create', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [secret, ...maps] }));
-}, 120_000);
+});
 afterAll(async () => {
   await governed?.[Symbol.asyncDispose]();
   await api?.[Symbol.asyncDispose]();
@@ -231,7 +231,7 @@ describe.skipIf(!HAS_CLIENTS)('informers', () => {
         `watch ${kind} 1`,
         expect.stringMatching(`^list ${kind} 1?$`),
       ]);
-  }, 60_000);
+  });
 
   it('hold the same as with the API server itself, masked, though objects change and the server is started anew', async () => {
     const [through, beside] = await Promise.all([informers('governed'), informers('direct')]);
@@ -245,5 +245,5 @@ describe.skipIf(!HAS_CLIENTS)('informers', () => {
     expect(masked.configMaps).toEqual(hidden(plain.configMaps, ['token']));
     expect(masked.secrets).toEqual(hidden(plain.secrets, ['password']));
     expect(plain.secrets['s-11']?.data).toEqual({ password: 'hunter3' });
-  }, 120_000);
+  });
 });

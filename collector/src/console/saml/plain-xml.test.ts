@@ -1,3 +1,4 @@
+import { processorTime } from '@chaperone/testing';
 import { expect, test } from 'vitest';
 import { isPlainXml } from './plain-xml.ts';
 
@@ -47,7 +48,7 @@ test.each<[string, string]>([
   ['names with colons', `<${'a:'.repeat(90_000)}>`],
   ['quotes', `<a b=${'"'.repeat(190_000)}`],
 ])('190 KiB of %s are refused at once', (_what, text) => {
-  const began = performance.now();
+  const took = processorTime();
   expect(isPlainXml(text)).toBe(false);
-  expect(performance.now() - began).toBeLessThan(200);
+  expect(took()).toBeLessThan(200);
 });

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { AuthState } from '@chaperone/evidence';
-import { aSamlProvider, type SamlStatement, temporaryDirectory, type TestSamlProvider } from '@chaperone/testing';
+import { aSamlProvider, processorTime, type SamlStatement, temporaryDirectory, type TestSamlProvider } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { CONSOLE, consoleWith, type TestBrowser, type TestConsole } from '../provider/console.test-support.ts';
 import { PENDING_MS } from '../provider/pending.ts';
@@ -17,6 +17,9 @@ const unknown = '/sign-in?failed=SignInUnknown&path=%2F';
 const failed = (code: string): string => `/sign-in?${new URLSearchParams({ failed: code, path: DEEP }).toString()}`;
 const MIRA: SamlStatement = { name: 'mira', attributes: { groups: ['support', 'dba'], mail: 'mira@corp' } };
 
+/** To make its key takes longer than a test. */
+const PROVIDER = await aSamlProvider();
+
 interface World {
   readonly provider: TestSamlProvider;
   readonly site: TestConsole;
@@ -26,11 +29,10 @@ interface World {
 async function aWorld(settings: Partial<SamlSettings> = {}): Promise<World> {
   const directory = await temporaryDirectory();
   onTestFinished(() => directory[Symbol.asyncDispose]());
-  const provider = await aSamlProvider();
   const certificateFile = join(directory.path, 'idp.crt');
-  writeFileSync(certificateFile, provider.certificate);
+  writeFileSync(certificateFile, PROVIDER.certificate);
   const all: SamlSettings = {
-    issuerUrl: provider.entityId,
+    issuerUrl: PROVIDER.entityId,
     consoleOrigin: CONSOLE,
     entryPoint: 'https://saml.example/sso',
     certificateFile,
@@ -43,7 +45,7 @@ async function aWorld(settings: Partial<SamlSettings> = {}): Promise<World> {
     sessionMs: 600_000,
     ...settings,
   };
-  return { provider, certificateFile, site: await consoleWith((options) => createSamlSignIn(all, options)) };
+  return { provider: PROVIDER, certificateFile, site: await consoleWith((options) => createSamlSignIn(all, options)) };
 }
 
 async function signIn({ provider }: World, browser: TestBrowser, statement: SamlStatement = MIRA): Promise<string> {
@@ -221,14 +223,14 @@ describe('an answer', () => {
   test('that keeps a parser busy is refused at once', async () => {
     const world = await aWorld();
     const browser = world.site.browser();
-    const began = performance.now();
+    const took = processorTime();
     expect(
       await signIn(world, browser, {
         ...MIRA,
         ...meddle({ answer: (xml) => xml.replace('<samlp:Status>', `${'<a>'.repeat(20_000)}<samlp:Status>`) }),
       }),
     ).toBe(failed('SignInRejected'));
-    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(took()).toBeLessThan(2_000);
   });
 
   test('with as many groups as somebody may have counts', async () => {

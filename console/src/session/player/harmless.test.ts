@@ -1,3 +1,4 @@
+import { processorTime } from '@chaperone/testing';
 import { assert, array, constantFrom, integer, oneof, property, string } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Harmless } from './harmless.ts';
@@ -83,8 +84,8 @@ describe('what a program wrote', () => {
 
   test('goes by fast: 8 MB of text and colours in less than four seconds', () => {
     const text = '\u001b[31mline of output that goes on and on\u001b[0m\r\n'.repeat(180_000);
-    const began = performance.now();
+    const took = processorTime();
     new Harmless().pass(text);
-    expect(performance.now() - began).toBeLessThan(4_000);
+    expect(took()).toBeLessThan(4_000);
   });
 });

@@ -1,4 +1,4 @@
-import { randomSegments, seededRandom, threeWaySplits, twoWaySplits } from '@chaperone/testing';
+import { processorTime, randomSegments, seededRandom, threeWaySplits, twoWaySplits } from '@chaperone/testing';
 import { describe, expect, it } from 'vitest';
 import { AnswerMask, type Shape } from './answer.ts';
 import { asked, shownOf, through } from './answer.test-support.ts';
@@ -200,10 +200,10 @@ describe('an answer', () => {
   it('that drips takes no more time than its bytes', () => {
     const mask = new AnswerMask(plan, PODS, 'watch');
     const bytes = Buffer.from(`{"type":"ADDED","object":{"a":"${'b'.repeat(400_000)}"}}`);
-    const before = performance.now();
+    const took = processorTime();
     let shown = 0;
     for (let at = 0; at < bytes.length; at++) shown += mask.push(bytes.subarray(at, at + 1)).length;
     expect(shown).toBe(bytes.length);
-    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(took()).toBeLessThan(10_000);
   });
 });

@@ -144,7 +144,7 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     };
     for (const namespace of ['shop', 'twin'])
       await run('direct', { command: `-n ${namespace} create -f -`, input: JSON.stringify(pod) });
-  }, 90_000);
+  });
   afterAll(async () => {
     await governed?.[Symbol.asyncDispose]();
     await api?.[Symbol.asyncDispose]();

@@ -77,7 +77,7 @@ describe.skipIf(!hasApiServer)('the credential of a resource', () => {
       path: '/api/v1/namespaces/default/serviceaccounts',
       body: { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'reader' } },
     });
-  }, 90_000);
+  });
   afterAll(() => api?.[Symbol.asyncDispose]());
 
   const start = (credential: Spec['credential'], authentication: 'token' | 'cert'): ReturnType<typeof startGoverned> =>

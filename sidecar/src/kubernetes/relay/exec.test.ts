@@ -111,7 +111,7 @@ describe.skipIf(!hasPods)('exec', () => {
       expect([status, stdout.length, stdout === bytes]).toEqual([0, bytes.length, true]);
       const digest = createHash('sha256').update(bytes).digest('hex');
       await eventually('its record', () => governed.of('done').find((each) => each.digest === digest));
-    }, 60_000);
+    });
 
     it('sees no value that is masked, on either channel', async () => {
       const { stdout, stderr } = await kubectl([

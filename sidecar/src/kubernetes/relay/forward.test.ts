@@ -146,7 +146,7 @@ describe.skipIf(!hasPods)('port-forward', () => {
           [large.length, large.length],
         ]);
         expect(own.of('action').filter(({ text }) => text === `kubectl port-forward -n shop web ${port}`)).toHaveLength(2);
-      }, 60_000);
+      });
 
       it('says why a port is not to be reached, and goes on', async () => {
         await using own = await start();

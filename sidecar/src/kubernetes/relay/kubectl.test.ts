@@ -88,7 +88,7 @@ describe.skipIf(!hasApiServer)('kubectl', () => {
     await direct('create', 'namespace', 'shop');
     await direct('create', 'secret', 'generic', 'db', '--from-literal=password=hunter2');
     await direct('create', 'configmap', 'kept', '--from-literal=mail=ann@example.com');
-  }, 90_000);
+  });
   afterAll(async () => {
     await governed?.[Symbol.asyncDispose]();
     await api?.[Symbol.asyncDispose]();

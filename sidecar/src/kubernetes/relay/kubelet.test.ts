@@ -85,7 +85,7 @@ describe.skipIf(!hasPods || !hasApiServer)('through kube-apiserver to a kubelet'
         },
       ],
     });
-  }, 90_000);
+  });
   afterAll(async () => {
     await new Promise((resolve) => echo.close(resolve));
     await governed?.[Symbol.asyncDispose]();

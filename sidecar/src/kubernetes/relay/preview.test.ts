@@ -117,7 +117,7 @@ describe.skipIf(!hasApiServer)('before people approve a write to an API server, 
     });
     for (let at = 0; at < 7; at++)
       await direct({ method: 'POST', path: MAPS, body: map(`batch-${at}`, { labels: { app: 'batch' } }) });
-  }, 90_000);
+  });
   afterAll(async () => {
     await governed?.[Symbol.asyncDispose]();
     await api?.[Symbol.asyncDispose]();

@@ -125,17 +125,21 @@ async function say(port: number, pieces: readonly Buffer[]): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.on('error', () => undefined);
   let heard = '';
+  let silence: NodeJS.Timeout | undefined;
+  let last = false;
   socket.on('data', (chunk: Buffer) => {
     heard += chunk.toString('latin1');
+    clearTimeout(silence);
+    if (last) silence = setTimeout(() => socket.destroy(), 300);
   });
   await once(socket, 'connect');
   for (const [index, piece] of pieces.entries()) {
     const before = heard.length;
+    last = index === pieces.length - 1;
     socket.write(piece);
     if (index < pieces.length - 1) while (heard.length === before) await once(socket, 'data');
   }
-  const silence = setTimeout(() => socket.destroy(), 300);
-  await once(socket, 'close');
+  if (!socket.closed) await once(socket, 'close');
   clearTimeout(silence);
   return heard;
 }
@@ -151,8 +155,8 @@ describe('acceptAgent', () => {
   beforeAll(async () => {
     authority = await testAuthority();
     leaf = await authority.issue(['localhost', '127.0.0.1']);
-    secure = await TestListener.start({ tls: { cert: leaf.certificate, key: leaf.key }, handshakeTimeoutMs: 1000 });
-    plain = await TestListener.start({ handshakeTimeoutMs: 1000 });
+    secure = await TestListener.start({ tls: { cert: leaf.certificate, key: leaf.key }, handshakeTimeoutMs: 60_000 });
+    plain = await TestListener.start({ handshakeTimeoutMs: 60_000 });
     folder = await temporaryDirectory();
     caFile = join(folder.path, 'ca.pem');
     await writeFile(caFile, authority.ca);
@@ -214,7 +218,7 @@ describe('acceptAgent', () => {
   it('takes a context that was made before', async () => {
     const listener = await TestListener.start({
       tls: { secureContext: createSecureContext({ cert: leaf.certificate, key: leaf.key }) },
-      handshakeTimeoutMs: 1000,
+      handshakeTimeoutMs: 60_000,
     });
     expect(await psql(listener.port, 'verify-full')).toEqual({ out: 'TLSv1.3', status: 0 });
     listener.close();
@@ -296,16 +300,18 @@ describe('acceptAgent', () => {
   }
 
   it('cuts off a client that was refused and does not leave', async () => {
-    const socket = connect({ port: plain.port, host: '127.0.0.1', allowHalfOpen: true });
+    const listener = await TestListener.start({ handshakeTimeoutMs: 1000 });
+    const socket = connect({ port: listener.port, host: '127.0.0.1', allowHalfOpen: true });
     socket.on('error', () => undefined);
-    const outcome = plain.next();
+    const outcome = listener.next();
     socket.write('GET / HTTP/1.1\r\n\r\n');
     const drip = setInterval(() => socket.write('more\r\n'), 50);
     const started = performance.now();
     expect(await outcome).toMatchObject({ code: 'ForeignProtocol' });
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(30_000);
     clearInterval(drip);
     socket.destroy();
+    listener.close();
   });
 
   it('answers TLS and GSS requests in any order, once each', async () => {
@@ -401,7 +407,7 @@ describe('acceptAgent', () => {
     for (const socket of sockets) socket.resume();
     const started = performance.now();
     await Promise.all(sockets.map((socket) => once(socket, 'close')));
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(performance.now() - started).toBeLessThan(30_000);
     expect(listener.outcomes).toHaveLength(4);
     expect(listener.outcomes.every((outcome) => outcome instanceof AcceptError)).toBe(true);
     expect(
@@ -411,7 +417,7 @@ describe('acceptAgent', () => {
   });
 
   it('serves others while 100 connections stand half open', async () => {
-    const listener = await TestListener.start({ tls: { cert: leaf.certificate, key: leaf.key }, handshakeTimeoutMs: 20_000 });
+    const listener = await TestListener.start({ tls: { cert: leaf.certificate, key: leaf.key }, handshakeTimeoutMs: 60_000 });
     const halfOpen = Array.from({ length: 100 }, (_, index) => {
       const socket = connect(listener.port, '127.0.0.1');
       socket.on('error', () => undefined);
@@ -428,7 +434,7 @@ describe('acceptAgent', () => {
 
   it('can be given up at any moment', async () => {
     const abort = new AbortController();
-    const listener = await TestListener.start({ handshakeTimeoutMs: 10_000, signal: abort.signal });
+    const listener = await TestListener.start({ handshakeTimeoutMs: 60_000, signal: abort.signal });
     const socket = connect(listener.port, '127.0.0.1');
     await once(socket, 'connect');
     const outcome = listener.next();

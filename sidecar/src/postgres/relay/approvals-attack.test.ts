@@ -214,7 +214,7 @@ test('a cancel while the rows are looked at is heard', async () => {
       (h) => JSON.stringify(h),
       (e: Error) => e.message,
     ),
-    systemClock.after(3000).then(() => 'waits'),
+    systemClock.after(15_000).then(() => 'waits'),
   ]);
   await owner.end();
   expect(ended).toContain('57014');
@@ -414,19 +414,15 @@ test.each(['destroy', 'terminate and FIN'])('the agent leaves (%s), before and w
   early.send(say.query(`update tickets set status = 'early' where id = 1`));
   const one = await pending();
   leave(early);
-  await systemClock.after(300);
-  const before = stateOf(one);
-  if (before === 'Pending') decide(one);
-  await systemClock.after(300);
+  await expect.poll(() => stateOf(one)).toBe('Withdrawn');
   const late = await RawClient.open(here.port, { user: 'bot' });
   late.send(say.query(`update tickets set status = 'late' where id = 2`));
   const two = await pending();
   leave(late);
   decide(two);
-  await systemClock.after(400);
-  expect([before, await statusOf(1)]).toEqual(['Withdrawn', 'open']);
   // Released: nobody knows how it did.
-  expect(['Released', 'Failed', 'Ran', 'Withdrawn', 'Voided']).toContain(stateOf(two));
+  await expect.poll(() => stateOf(two)).toMatch(/^(Released|Failed|Ran|Withdrawn|Voided)$/);
+  expect(await statusOf(1)).toBe('open');
   early.socket.destroy();
   late.socket.destroy();
 });
@@ -487,12 +483,12 @@ test('what waits for a row when its agent leaves is not committed, and said to h
   client.send(say.query(`update tickets set status = 'late' where id = 2`));
   const request = await pending();
   decide(request);
+  await expect.poll(() => stateOf(request)).toBe('Released');
   await lockWait(true);
-  const during = stateOf(request);
   client.socket.destroy();
   await lockWait(false);
   await owner.query('commit');
   await owner.end();
   const now = await statusOf(2);
-  expect([during, now, stateOf(request)]).toEqual(['Released', 'open', 'Released']);
+  expect([now, stateOf(request)]).toEqual(['open', 'Released']);
 });

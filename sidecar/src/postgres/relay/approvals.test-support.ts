@@ -15,7 +15,7 @@ export const fix = (approval: object = {}): object => ({
   effect: 'RequireApproval',
   ...ON,
   sql: { statements: ['update', 'delete'], relations: ['public.*'] },
-  approval: { approvers: { groups: ['dba'] }, timeout: '20s', ...approval },
+  approval: { approvers: { groups: ['dba'] }, timeout: '60s', ...approval },
 });
 const ALLOW = {
   name: 'rest',
@@ -115,12 +115,15 @@ export const kinds = (): string[] =>
     record.type === 'action' ? `action ${record.verdict}` : record.type === 'approval' ? `approval ${record.state}` : record.type,
   );
 
-/** Resolves once the agent's role waits for a lock at the server, or does not. */
+/** Resolves once the agent's role waits for a lock at the server, with nobody beside it who looks for people; or does not. */
 export async function lockWait(waits: boolean): Promise<void> {
   const watch = await governed.direct();
-  const waiting = `select 1 from pg_stat_activity where usename = 'agent_role' and wait_event_type = 'Lock'`;
-  const asked = async (): Promise<true | undefined> =>
-    (await watch.query(waiting)).rows.length > 0 === waits ? true : undefined;
+  const activity = `select wait_event_type as waits from pg_stat_activity where usename = 'agent_role'`;
+  const asked = async (): Promise<true | undefined> => {
+    const { rows } = await watch.query<{ waits: string | null }>(activity);
+    const locked = rows.filter(({ waits: how }) => how === 'Lock').length;
+    return (waits ? rows.length === 1 && locked === 1 : locked === 0) ? true : undefined;
+  };
   await eventually('the wait for a lock, or its end', asked);
   await watch.end();
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import type { RecordBody } from '@chaperone/evidence';
@@ -18,8 +19,11 @@ import type { ControlPlane, Observation, Revoked } from '../../control/control-p
 import { type Clock, type Logger, systemClock } from '../../platform.ts';
 import type { Durability, Recording } from '../../recording/recorder.ts';
 import { createSessions, type Sessions } from '../../session/index.ts';
+import { StatementParser } from '../actions/index.ts';
 
 export const CREDENTIAL = { username: 'agent_role', password: 'only-the-proxy-knows' };
+/** Of all proxies of a process: its thread takes longer to start than most tests do. */
+const PARSER = new StatementParser();
 const UNHURRIED: Clock = { ...systemClock, after: () => systemClock.after(1) };
 /** What hash masks are keyed by, the same in all tests. */
 const HASH_SECRET = Buffer.alloc(32, 11);
@@ -157,6 +161,7 @@ export async function startGoverned(
   await admin.query(`create role ${CREDENTIAL.username} login password '${CREDENTIAL.password}'`);
   await admin.query(`alter role ${CREDENTIAL.username} set log_min_messages = fatal`);
   await admin.end();
+  const open: Client[] = [];
   const direct = async (): Promise<Client> => {
     const client = new Client({
       host: postgres.host,
@@ -165,13 +170,18 @@ export async function startGoverned(
       database: 'orders',
       ssl: { ca: authority.ca },
     });
+    open.push(client);
     await client.connect();
     return client;
   };
   const owner = await direct();
   await owner.query(spec.schema);
   await owner.end();
-  return govern(spec, { postgres, authority, direct, stop: () => postgres.stop() });
+  const stop = async (): Promise<void> => {
+    for (const client of open) await client.end().catch(() => undefined);
+    await postgres.stop();
+  };
+  return govern(spec, { postgres, authority, direct, stop });
 }
 
 interface Server {
@@ -243,9 +253,13 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     clock: spec.clock ?? UNHURRIED,
     logger,
     local: spec.local ?? false,
+    parser: PARSER,
   });
   let full = false;
+  const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
     const resource = snapshot.resources[0];
     if (resource === undefined) socket.destroy();
     else if (full) sessions.refuse(socket, resource);
@@ -307,8 +321,11 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of clients) await client.end().catch(() => undefined);
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      const gone = once(server.close(), 'close');
       await sessions.stop();
+      // A client that nobody closed does not keep the server.
+      for (const socket of sockets) socket.destroy();
+      await gone;
       await behind.stop();
     },
   };

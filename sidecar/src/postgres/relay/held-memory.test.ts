@@ -66,36 +66,32 @@ describe('prepared statements that are never closed', () => {
   it.each([
     ['a long text', (at: number) => `select 1 /* ${at} ${padding} */`, 3000, 487],
     ['a long tree, four times its text', (at: number) => `select '${at} ${padding}'`, 300, 100],
-  ])(
-    'hold as much as there is room for, with %s; closing one makes room again',
-    { timeout: 60_000 },
-    async (_, long, count, most) => {
-      await using agent = await RawClient.open(governed.port);
-      await using other = await RawClient.open(governed.port);
-      let held = 0;
-      const refused: Heard[] = [];
-      const before = heldMib();
-      for (let at = 0; at < count; at++) {
-        const heard = await agent.ask(parse(long(at), `s${at}`), sync());
-        if (heard[0]?.[0] === '1') held++;
-        else refused.push(...heard);
-      }
-      // The evidence that this test itself keeps, of what was refused too.
-      governed.records.length = 0;
-      const mib = heldMib() - before;
-      expect(held).toBeGreaterThan(most * 0.95);
-      expect(held).toBeLessThan(most * 1.05);
-      expect(mib).toBeLessThan(110);
-      expect(refused.filter(([type]) => type === 'E')).toEqual(Array.from({ length: count - held }, () => tooMany));
-      expect(await other.ask(parse(long(-1), 'mine'), sync())).toContainEqual(tooMany);
-      expect(typesOf(await agent.ask(query('select 1'), bind('s0'), execute(), sync()))).toBe('TDCZ2DCZ');
-      expect(typesOf(await agent.ask(close('statement', 's0'), sync(), parse(long(-2), `s${held}`), sync()))).toBe('3Z1Z');
-      expect(typesOf(await agent.ask(query('deallocate all')))).toBe('CZ');
-      expect(typesOf(await other.ask(parse(long(-1), 'mine'), sync()))).toBe('1Z');
-    },
-  );
+  ])('hold as much as there is room for, with %s; closing one makes room again', async (_, long, count, most) => {
+    await using agent = await RawClient.open(governed.port);
+    await using other = await RawClient.open(governed.port);
+    let held = 0;
+    const refused: Heard[] = [];
+    const before = heldMib();
+    for (let at = 0; at < count; at++) {
+      const heard = await agent.ask(parse(long(at), `s${at}`), sync());
+      if (heard[0]?.[0] === '1') held++;
+      else refused.push(...heard);
+    }
+    // The evidence that this test itself keeps, of what was refused too.
+    governed.records.length = 0;
+    const mib = heldMib() - before;
+    expect(held).toBeGreaterThan(most * 0.95);
+    expect(held).toBeLessThan(most * 1.05);
+    expect(mib).toBeLessThan(110);
+    expect(refused.filter(([type]) => type === 'E')).toEqual(Array.from({ length: count - held }, () => tooMany));
+    expect(await other.ask(parse(long(-1), 'mine'), sync())).toContainEqual(tooMany);
+    expect(typesOf(await agent.ask(query('select 1'), bind('s0'), execute(), sync()))).toBe('TDCZ2DCZ');
+    expect(typesOf(await agent.ask(close('statement', 's0'), sync(), parse(long(-2), `s${held}`), sync()))).toBe('3Z1Z');
+    expect(typesOf(await agent.ask(query('deallocate all')))).toBe('CZ');
+    expect(typesOf(await other.ask(parse(long(-1), 'mine'), sync()))).toBe('1Z');
+  });
 
-  it('are so many of one session at most, by Parse or by SQL', { timeout: 60_000 }, async () => {
+  it('are so many of one session at most, by Parse or by SQL', async () => {
     await using agent = await RawClient.open(governed.port);
     const all = Array.from({ length: 2000 }, (_, at) => parse('select 1', `s${at}`));
     expect(typesOf(await agent.ask(...all, sync()))).toBe(`${'1'.repeat(2000)}Z`);
@@ -129,7 +125,7 @@ describe('large messages that never end', () => {
     return agents;
   }
 
-  it('hold as much as there is room for; others are refused and go on', { timeout: 60_000 }, async () => {
+  it('hold as much as there is room for; others are refused and go on', async () => {
     await using other = await RawClient.open(governed.port);
     let agents: RawClient[] = [];
     const grown = await growth(async () => {
@@ -155,7 +151,7 @@ describe('large messages that never end', () => {
     }
   });
 
-  it('give their room back when their connections end', { timeout: 60_000 }, async () => {
+  it('give their room back when their connections end', async () => {
     for (let round = 0; round < 3; round++) {
       for (const agent of await begin()) agent.socket.destroy();
       await eventually('every session to end', () => (governed.sessions.open === 0 ? true : undefined));

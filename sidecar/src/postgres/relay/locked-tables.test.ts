@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:net';
+import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { encodeCancelRequest } from '../wire/index.ts';
@@ -18,9 +18,6 @@ beforeAll(async () => {
 afterAll(() => governed[Symbol.asyncDispose]());
 
 const types = (heard: readonly Heard[]): string[] => heard.map(([type, first = '']) => `${type} ${first}`.trim());
-async function within(ms: number, answer: Promise<Heard[]>): Promise<string[] | 'no answer'> {
-  return Promise.race([answer.then(types), sleep(ms, 'no answer' as const)]);
-}
 async function locking(client: pg.Client): Promise<void> {
   await client.query('begin; lock table items in access exclusive mode');
 }
@@ -33,11 +30,14 @@ describe('a repeated query whose table somebody else has locked', () => {
     const owner = await governed.direct();
     await locking(owner);
     agent.send(query('select name from items where id = 5'));
-    await sleep(300);
+    await eventually('the query to wait', async () => {
+      const { rows } = await owner.query('select from pg_locks where not granted');
+      return rows.length > 0 ? true : undefined;
+    });
     if (key === undefined) throw new Error('no key');
     const canceller = connect(governed.port, '127.0.0.1');
     canceller.end(encodeCancelRequest(key));
-    const answer = await within(2_000, agent.ready());
+    const answer = types(await agent.ready());
     await owner.query('rollback');
     await owner.end();
     expect(answer).toEqual(['E 57014', 'Z I']);
@@ -50,7 +50,7 @@ describe('a repeated query whose table somebody else has locked', () => {
     const owner = await governed.direct();
     await locking(owner);
     agent.send(query('select name from items where id = 5'));
-    const answer = await within(1_300, agent.ready());
+    const answer = types(await agent.ready());
     await owner.query('rollback');
     await owner.end();
     expect(answer).toEqual(['E 55P03', 'Z I']);
@@ -63,7 +63,7 @@ describe('a repeated query whose table somebody else has locked', () => {
     const owner = await governed.direct();
     await locking(owner);
     agent.send(query('select name from items where id = 5'));
-    const answer = await within(1_600, agent.ready());
+    const answer = types(await agent.ready());
     await owner.query('rollback');
     await owner.end();
     expect(answer).toEqual(['E 54000', 'Z I']);

@@ -22,7 +22,8 @@ import {
   type ProtocolMinor,
 } from '../wire/index.ts';
 
-const STEP_TIMEOUT_MS = 4_000;
+/** Longer than a busy machine takes; only who is never answered waits for it. */
+const STEP_TIMEOUT_MS = 30_000;
 
 /** What a server said, as far as a test compares it: type letter, then what the message tells. */
 export type Heard = readonly [type: string, ...string[]];

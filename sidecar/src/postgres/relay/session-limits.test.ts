@@ -130,12 +130,15 @@ describe('the bytes of a session', () => {
   });
 });
 
+/** A machine that is busy with other things may take longer. */
+const BUSY = { retry: 3 };
+
 describe('the time of a statement', () => {
   it.each([
     ['in a simple query', [query('select pg_sleep(30)')]],
     ['in the extended protocol', [parse('select pg_sleep(30)'), bind(), execute(), sync()]],
     ['behind another', [query('select 1; select pg_sleep(30)')]],
-  ])('is bounded %s, and the session goes on', { timeout: 15_000 }, async (_, messages) => {
+  ])('is bounded %s, and the session goes on', async (_, messages) => {
     await using agent = await under({ statementDuration: '1s' });
     agent.send(...messages);
     const heard = await eventually('an answer', async () =>
@@ -145,7 +148,7 @@ describe('the time of a statement', () => {
     expect(await agent.ask(query('select 1'))).toContainEqual(['D', '1']);
   });
 
-  it('is as long as the policy says, whenever the statement begins', { timeout: 30_000 }, async () => {
+  it('is as long as the policy says, whenever the statement begins', BUSY, async () => {
     await using agent = await under({ statementDuration: '700ms' });
     const took: number[] = [];
     for (const pause of [0, 150, 450, 600, 850]) {
@@ -161,7 +164,7 @@ describe('the time of a statement', () => {
     expect(typesOf(await agent.ask(query('select pg_sleep(0.6)')))).toBe('TDCZ');
   });
 
-  it('is the new one at once where the policy changes while it runs', { timeout: 15_000 }, async () => {
+  it('is the new one at once where the policy changes while it runs', BUSY, async () => {
     await using agent = await under({ statementDuration: '20s' });
     agent.send(query('select pg_sleep(30)'));
     await new Promise((resolve) => setTimeout(resolve, 800));
@@ -174,14 +177,14 @@ describe('the time of a statement', () => {
     expect(performance.now() - before).toBeLessThan(1_000);
   });
 
-  it('ends the session where the database does not stop', { timeout: 20_000 }, async () => {
+  it('ends the session where the database does not stop', async () => {
     await using agent = await under({ statementDuration: '1s' });
     agent.send(query('select stubborn()'));
     await eventually('the end', async () => (agent.closed ? true : undefined));
     expect(agent.heard.at(-1)).toEqual(reached('ran for longer'));
   });
 
-  it('counts what waits for a lock before it is parsed', { timeout: 15_000 }, async () => {
+  it('counts what waits for a lock before it is parsed', async () => {
     await using agent = await under({ statementDuration: '1s' });
     await owner.query('begin; lock table locked');
     try {
@@ -196,7 +199,7 @@ describe('the time of a statement', () => {
     expect(typesOf(await agent.ask(query('select n from locked')))).toBe('TCZ');
   });
 
-  it('is that of each statement, however many there are', { timeout: 15_000 }, async () => {
+  it('is that of each statement, however many there are', async () => {
     await using agent = await under({ statementDuration: '1s' });
     for (let at = 0; at < 6; at++) expect(typesOf(await agent.ask(query('select pg_sleep(0.4)')))).toBe('TDCZ');
   });

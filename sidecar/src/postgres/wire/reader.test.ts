@@ -283,7 +283,7 @@ describe('MessageReader', () => {
     const bytes = frame('w', Buffer.alloc(1_000_000));
     for (let at = 0; at < bytes.length; at++) reader.push(bytes.subarray(at, at + 1));
     expect(drain(reader)).toMatchObject([{ kind: 'message', bytes: { length: 1_000_005 } }]);
-  }, 10_000);
+  });
 
   for (const seed of [7, 70, 700, 7000]) {
     it(`never hangs and throws nothing but ProtocolError on random bytes, seed ${seed}`, () => {

@@ -1,3 +1,4 @@
+import { processorTime } from '@chaperone/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { commandsOf, judgeProgram, TABLES } from './programs.ts';
@@ -143,9 +144,9 @@ describe('the tables of programs', () => {
     ['mysql', (n) => ['-e', `select ${' '.repeat(n)}\\`]],
     ['git', (n) => ['fetch', `https://${'a.'.repeat(n)}\n`]],
   ])('take time by length alone: %.20s', (program, words) => {
-    const began = performance.now();
+    const took = processorTime();
     judgeProgram([program, ...words(5_000)]);
-    expect(performance.now() - began).toBeLessThan(50);
+    expect(took()).toBeLessThan(50);
   });
 });
 

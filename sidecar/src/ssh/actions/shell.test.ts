@@ -1,3 +1,4 @@
+import { processorTime } from '@chaperone/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { quoteList, quoteWord } from './quote.ts';
@@ -52,9 +53,9 @@ describe('a command of a shell', () => {
     const hostile = ["'", '"a', '\\a', 'a;', 'a|', ' ', '\t', '2>&1 ', '>/dev/null ', '""', "''", 'a ', '"\\\\"', '> '];
     for (const piece of hostile) {
       const text = Buffer.from(`a ${piece.repeat(16_000 / piece.length)}`);
-      const began = performance.now();
+      const took = processorTime();
       parseShell(text);
-      expect(performance.now() - began).toBeLessThan(500);
+      expect(took()).toBeLessThan(500);
     }
   });
 

@@ -268,5 +268,5 @@ describe('sessions of SSH', () => {
       collectGarbage();
       return alive(holds.held) + alive(sockets) === 0 ? true : undefined;
     });
-  }, 60_000);
+  });
 });
