@@ -69,7 +69,10 @@ function answerOf(path: string, token: string, body: Buffer): [number, string] {
     return [200, JSON.stringify({ data: { plaintext } })];
   } catch {
     // As keysutil of Vault's SDK calls it, an error of its own: what is no ciphertext for the key is none of who asks.
-    return [500, '{"errors":["1 error occurred:\\n\\t* failed to RSA decrypt the ciphertext: crypto/rsa: decryption error\\n\\n"]}'];
+    return [
+      500,
+      '{"errors":["1 error occurred:\\n\\t* failed to RSA decrypt the ciphertext: crypto/rsa: decryption error\\n\\n"]}',
+    ];
   }
 }
 

@@ -116,7 +116,8 @@ const NOT_ITS_CIPHERTEXT = 'failed to RSA decrypt the ciphertext';
 function demandSuccess(status: number, text: string): void {
   if (status === 200) return;
   // One session whose key nobody can unwrap is not to keep the others from being read.
-  if (status === 400 || (status === 500 && text.includes(NOT_ITS_CIPHERTEXT))) throw new EvidenceError('KeyUnusable', 'Vault does not unwrap the key');
+  if (status === 400 || (status === 500 && text.includes(NOT_ITS_CIPHERTEXT)))
+    throw new EvidenceError('KeyUnusable', 'Vault does not unwrap the key');
   if (status === 403)
     throw new CliError('NotPermitted', 'Vault does not let this token use the key', { exit: EXIT.notPermitted });
   throw new CliError('IdentityUnusable', `Vault answers ${status}`, { exit: status === 404 ? EXIT.notFound : EXIT.unreachable });
