@@ -425,6 +425,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'endpoint',
     ],
     ['a broker of one’s own without its address', ['--set', 'nats.install=false'], 'nats.external.url'],
+    ['a broker without encryption', ['--set', 'nats.install=false,nats.external.url=nats://nats.corp:4222'], 'external'],
     [
       'Slack without what it needs',
       ['--set', 'notify.slack.channel=C0123ABCD'],
