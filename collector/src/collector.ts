@@ -83,6 +83,8 @@ export interface CollectorOptions {
   readonly policies?: PolicySource;
   /** Where events go. Default: nowhere. */
   readonly sinks?: readonly SinkSettings[];
+  /** Readings of one exported period. Default: as many as a file may name. */
+  readonly maxReadings?: number;
   /** How sinks are opened and timed, for tests. */
   readonly sinkOptions?: Pick<SinksOptions, 'open' | 'times' | 'random'>;
 }
@@ -211,6 +213,7 @@ export async function createCollector(options: CollectorOptions): Promise<Collec
       ...shown,
       trust,
       counters: options.counters ?? NO_COUNTERS,
+      maxReadings: options.maxReadings,
       now,
     }),
     orders,

@@ -35,6 +35,15 @@ test('the settings are read with their defaults', async () => {
   });
 });
 
+test('a broker whose address says TLS, or whose authority is named, is spoken to by TLS alone', async () => {
+  const environment = await anEnvironment();
+  const nats = (more: Record<string, string>): unknown => readConfig({ ...environment, ...more }).nats.tls;
+  expect(nats({ CHAPERONE_NATS_SERVERS: 'tls://a:4222' })).toEqual({});
+  expect(nats({ CHAPERONE_NATS_SERVERS: 'nats://a:4222,tls://b:4222' })).toEqual({});
+  expect(nats({ CHAPERONE_NATS_CA: '/ca.crt' })).toEqual({ caFile: '/ca.crt' });
+  expect(nats({})).toBeUndefined();
+});
+
 const S3 = { CHAPERONE_S3_BUCKET: 'evidence', CHAPERONE_S3_REGION: 'eu-central-1' };
 
 test('where objects are kept is read with its defaults and with all that can be said', async () => {

@@ -102,7 +102,12 @@ export interface CollectorConfig {
   /** Who signs people in to the console, one of them; without it nobody is. */
   readonly oidc?: OidcSettings;
   readonly saml?: SamlSettings;
-  readonly nats: { readonly servers: readonly string[]; readonly credentials?: string; readonly ca?: string };
+  /** With `tls` no broker is spoken to that does not speak TLS, whatever it says of itself. */
+  readonly nats: {
+    readonly servers: readonly string[];
+    readonly credentials?: string;
+    readonly tls?: { readonly caFile?: string };
+  };
   readonly stream: {
     readonly replicas: number;
     readonly maxAgeMs: number;
@@ -159,17 +164,32 @@ export function readConfig(environment: Record<string, string | undefined>): Col
     tls: { certificate: found.CHAPERONE_TLS_CERTIFICATE, key: found.CHAPERONE_TLS_KEY },
     ...(oidc === undefined ? {} : { oidc: oidcSettings(oidc) }),
     ...(saml === undefined ? {} : { saml: samlSettings(saml) }),
-    nats: {
-      servers: found.CHAPERONE_NATS_SERVERS.split(','),
-      ...(found.CHAPERONE_NATS_CREDENTIALS === undefined ? {} : { credentials: found.CHAPERONE_NATS_CREDENTIALS }),
-      ...(found.CHAPERONE_NATS_CA === undefined ? {} : { ca: found.CHAPERONE_NATS_CA }),
-    },
+    nats: natsSettings(found),
     stream: {
       replicas: found.CHAPERONE_STREAM_REPLICAS,
       maxAgeMs: found.CHAPERONE_STREAM_MAX_AGE_HOURS * 3_600_000,
       maxBytes: found.CHAPERONE_STREAM_MAX_BYTES,
       ackWaitMs: ACK_WAIT_MS,
     },
+  };
+}
+
+type NatsEnvironment = Pick<
+  z.infer<typeof Environment>,
+  'CHAPERONE_NATS_SERVERS' | 'CHAPERONE_NATS_CREDENTIALS' | 'CHAPERONE_NATS_CA'
+>;
+
+function natsSettings({
+  CHAPERONE_NATS_SERVERS: list,
+  CHAPERONE_NATS_CREDENTIALS: credentials,
+  CHAPERONE_NATS_CA: caFile,
+}: NatsEnvironment): CollectorConfig['nats'] {
+  const servers = list.split(',');
+  const isTls = caFile !== undefined || servers.some((server) => server.startsWith('tls://'));
+  return {
+    servers,
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(isTls ? { tls: caFile === undefined ? {} : { caFile } } : {}),
   };
 }
 

@@ -39,6 +39,8 @@ export interface ExporterOptions {
   readonly published: (log: TransparencyLog) => Published | undefined;
   readonly trust: Trust;
   readonly counters: CounterSource;
+  /** Readings of one period. Default: as many as a file may name. */
+  readonly maxReadings?: number | undefined;
   readonly now: () => number;
 }
 
@@ -112,6 +114,10 @@ export class Exporter {
     if (span.to <= span.from) throw new NothingToExport('NotFound', 'what was stored in this time waits for the log’s witnesses');
     if (span.to - span.from > MAX_RANGE)
       throw new NothingToExport('BadRequest', `the time has more than ${MAX_RANGE} entries of the log; ask for less of it`);
+    // A file that named some alone would hide whoever made others read until it was full.
+    const { index, maxReadings = MAX_READINGS } = this.#options;
+    if ((await index.leaves.readsIn(span, maxReadings + 1)).length > maxReadings)
+      throw new NothingToExport('BadRequest', `evidence was read more than ${maxReadings} times in the time; ask for less of it`);
     const named = new Set(counted.flatMap(({ counter }) => counter.pending.map(([session]) => session)));
     const form = (row: SessionRow): KeyForm => formOf(wrapped, allowed.key(row));
     const sessions = this.#sessions(span, moment, { session: allowed.session, form }, named);
@@ -166,14 +172,12 @@ export class Exporter {
 
   /** Of the range, which has the entries of all, those of which it may be said and is known who it was. */
   async *#readings(span: Span, moment: Moment, allowed: Allowed): AsyncGenerator<Member> {
-    let [from, left] = [span.from, MAX_READINGS];
-    while (left > 0) {
+    for (let { from } = span; ; ) {
       const rows = await this.#options.index.leaves.readsIn({ from, to: span.to }, PAGE);
       for (const row of rows) {
         from = row.leaf + 1;
         const text = (await this.#mayTell(row, allowed)) ? await this.#options.readings.textOf(row.digest) : undefined;
-        if (text === undefined || left-- <= 0) continue;
-        yield members.reading(row.leaf, await entryOf(moment.log, row.leaf), text);
+        if (text !== undefined) yield members.reading(row.leaf, await entryOf(moment.log, row.leaf), text);
       }
       if (rows.length < PAGE) return;
     }

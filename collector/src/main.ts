@@ -116,7 +116,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     }
   }, TLS_CHECK_MS).unref();
 
-  const { credentials, ca } = config.nats;
+  const { credentials, tls: brokerTls } = config.nats;
   const connection = await connect({
     servers: [...config.nats.servers],
     name: 'chaperone-collector',
@@ -124,7 +124,7 @@ async function run(environment: Record<string, string | undefined>, logger: Logg
     maxReconnectAttempts: -1,
     ignoreAuthErrorAbort: true,
     ...(credentials === undefined ? {} : { authenticator: credsAuthenticator(() => readFileSync(credentials)) }),
-    ...(ca === undefined ? {} : { tls: { caFile: ca } }),
+    ...(brokerTls === undefined ? {} : { tls: brokerTls }),
   });
   const running = startConsumer({ connection, collector, stream: config.stream, logger });
   consumer = running;

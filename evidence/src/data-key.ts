@@ -161,8 +161,10 @@ export async function unwrapKey(wrapped: WrappedKey, holders: readonly KeyHolder
   for (const holder of holders)
     for (const { recipient, key: sealed } of wrapped.to) {
       if (recipient !== holder.name) continue;
-      const key = new DataKey(wrapped.session, await holder.unwrap(Buffer.from(sealed, 'base64url'), wrapped));
-      if (key.id === wrapped.id) return key;
+      const secret = await holder.unwrap(Buffer.from(sealed, 'base64url'), wrapped);
+      // What was wrapped to a public key may be anything.
+      const key = secret.length === KEY_BYTES ? new DataKey(wrapped.session, secret) : undefined;
+      if (key?.id === wrapped.id) return key;
       throw new EvidenceError('KeyUnusable', 'what was wrapped is another key');
     }
   throw new EvidenceError('KeyUnusable', 'the key was not wrapped to anybody here');

@@ -1,9 +1,22 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, expect, test } from 'vitest';
-import { type FileVerdict, parsePolicy, verifyEvidence } from '../src/index.ts';
+import {
+  type FileVerdict,
+  MAX_CHUNK,
+  MAX_COUNTERS,
+  MAX_HEADER_BYTES,
+  MAX_NOTE_BYTES,
+  MAX_PLAIN_BYTES,
+  MAX_RANGE,
+  MAX_READINGS,
+  MAX_SEGMENT_BYTES,
+  mostOf,
+  parsePolicy,
+  verifyEvidence,
+} from '../src/index.ts';
 import { FLIPS, TABLE } from './corpus.ts';
 import { a as A, type Case, type Expected } from './files.ts';
 import { POLICY, TRUST } from './world.ts';
@@ -83,6 +96,24 @@ function core({ verdict, break: found, log, counters, readings, sessions }: Said
     })),
   };
 }
+
+test('both verifiers have the same bounds', () => {
+  const text = readFileSync(VERIFIER, 'utf8');
+  const found = [...text.matchAll(/^const \[(MAX_[^\]]+)\] = \[([^\]]+)\];$/gm)].flatMap(([, names = '', values = '']) =>
+    names.split(', ').map((name, at) => [name, Number(values.split(', ')[at])] as const),
+  );
+  expect(Object.fromEntries(found)).toEqual({
+    MAX_SEGMENT: MAX_SEGMENT_BYTES,
+    MAX_PLAIN: MAX_PLAIN_BYTES,
+    MAX_TEXT: MAX_HEADER_BYTES,
+    MAX_NOTE: MAX_NOTE_BYTES,
+    MAX_PROOF: mostOf('log/range'),
+    MAX_RANGE,
+    MAX_CHUNK,
+    MAX_COUNTERS,
+    MAX_READINGS,
+  });
+});
 
 test('names of cases say which is meant', () => {
   expect(new Set(TABLE.map(({ name }) => name)).size).toBe(TABLE.length);

@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { zstdDecompressSync } from 'node:zlib';
 
 const [MAX_SEGMENT, MAX_PLAIN, MAX_TEXT] = [1032192, 983040, 4096];
-const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK, MAX_COUNTERS] = [524288, 16384, 1048576, 64, 65536];
+const [MAX_NOTE, MAX_PROOF, MAX_RANGE, MAX_CHUNK, MAX_COUNTERS, MAX_READINGS] = [524288, 16384, 1048576, 64, 65536, 65536];
 
 class Fault extends Error {
   constructor(code, message, record) {
@@ -728,7 +728,7 @@ function verifyFile(path, trust) {
       proof = undefined;
       if (index <= newestReading) fail('MalformedBundle', 'readings do not follow by their entries');
       newestReading = index;
-      if (taken++ >= MAX_COUNTERS) fail('LimitExceeded', 'there are too many readings');
+      if (taken++ >= MAX_READINGS) fail('LimitExceeded', 'there are too many readings');
       const end = bytes.length < 2 ? Infinity : 2 + bytes.readUInt16BE();
       if (end > bytes.length) fail('MalformedBundle', 'a reading ends within its entry');
       const [entry, text] = [bytes.subarray(2, end), bytes.subarray(end)];

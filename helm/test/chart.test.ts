@@ -285,7 +285,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
         '-s',
         'templates/networks.yaml',
         '--set',
-        'operator.vault.address=https://vault.corp,operator.vault.auth.role=r,networkPolicy.parts.cidrs={10.0.0.0/8},networkPolicy.parts.apiServerPorts={16443}',
+        'operator.vault.address=https://vault.corp,operator.vault.auth.role=r,networkPolicy.parts.cidrs={10.0.0.0/8},networkPolicy.parts.apiServerPorts={16443},capture.nodeAgent.enabled=true',
         '--set-json',
         'networkPolicy.parts.from=[{"ipBlock":{"cidr":"10.1.0.0/16"}}]',
       ],
@@ -355,8 +355,9 @@ describe.skipIf(helm === undefined)('the chart', () => {
     expect(JSON.parse(removed)).toEqual(bindings);
   });
 
-  test('has no NetworkPolicy for pods on the node’s network, a broker that is not its own, or where none is wanted', () => {
+  test('has a NetworkPolicy for each part that is there, but for pods on the node’s network and a broker that is not its own', () => {
     expect(policies()).toEqual(['chaperone-operator', 'chaperone-collector', 'chaperone-nats']);
+    expect(policies('capture.nodeAgent.enabled=true')).toContain('chaperone-node');
     expect(policies('webhook.hostNetwork=true')).toEqual(['chaperone-collector', 'chaperone-nats']);
     expect(policies('nats.install=false', 'nats.external.url=tls://a:1')).toEqual(['chaperone-operator', 'chaperone-collector']);
     expect(policies('networkPolicy.parts.enabled=false')).toEqual([]);
@@ -424,6 +425,7 @@ describe.skipIf(helm === undefined)('the chart', () => {
       'endpoint',
     ],
     ['a broker of one’s own without its address', ['--set', 'nats.install=false'], 'nats.external.url'],
+    ['a broker without encryption', ['--set', 'nats.install=false,nats.external.url=nats://nats.corp:4222'], 'external'],
     [
       'Slack without what it needs',
       ['--set', 'notify.slack.channel=C0123ABCD'],

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { text as readText } from 'node:stream/consumers';
 import { type Collector, createCollector, createTokenAccess } from '@chaperone/collector';
-import { generateSigner, REPORT_KINDS, type RecordBody, type ReportKind } from '@chaperone/evidence';
+import { generateSigner, parsePolicy, REPORT_KINDS, type RecordBody, reportEvidence, type ReportKind } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CollectorClient } from '../collector/client.ts';
@@ -225,7 +225,40 @@ test('reads says who read evidence: of one session, and of a time', async () => 
   expect(rows[0]).toMatchObject({ by: 'local', way: 'export', session: null, from: '1970-01-01T00:00:00.000Z' });
   const entries = rows.map(({ entry }) => Number(entry));
   expect(entries).toEqual(entries.toSorted((a, b) => a - b));
-  expect((await json('reads', { filter: { agent: 'infra-agent' } })).rows.map(({ session }) => session)).toEqual([whole]);
+  // Who took a time took the sessions of every agent.
+  const several = rows.filter(({ session }) => session === null).length;
+  const filtered = await json('reads', { filter: { agent: 'infra-agent' } });
+  const sessions = filtered.rows.map(({ session }) => session);
+  expect(sessions.filter((session) => session !== null)).toEqual([whole]);
+  expect(sessions.filter((session) => session === null).length).toBeGreaterThanOrEqual(several);
+  expect(filtered.unknown).toBe(0);
+});
+
+test('reads with a filter says how many sessions were read of which nothing says whose they are', async () => {
+  await using directory = await temporaryDirectory();
+  let now = 1_000;
+  const later = await createCollector({
+    directory: directory.path,
+    trust,
+    access: createTokenAccess('t'),
+    logger: { info: () => undefined, warn: () => undefined, error: () => undefined },
+    now: () => now,
+  });
+  const session = await recordSession({
+    collector: later,
+    origin: trust.origin,
+    enrolment,
+    steps: [asked({ action: 0, text: 'id' })],
+  });
+  const from = { headers: { authorization: 'Bearer t' } };
+  const get = (path: string): Promise<Response> => Promise.resolve(later.fetch(new Request(`http://collector/v1/${path}`, from)));
+  now = 50_000_000;
+  await (await get(`sessions/${session}/records`)).text();
+  const file = Buffer.from(await (await get('evidence?from=40000000&to=60000000')).arrayBuffer());
+  const policy = parsePolicy(Buffer.from(`log ${await (await get('log/key')).text()}quorum none\n`));
+  const found = await reportEvidence([file], { ...trust, policy }, 'reads', { agent: 'infra-agent' });
+  expect([found.rows.length, found.unknown]).toEqual([0, 1]);
+  await later.close();
 });
 
 test('CSV reads back as it was, and no cell of it is a formula or has lines', async () => {

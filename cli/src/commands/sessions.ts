@@ -11,7 +11,7 @@ import {
 } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { CliError, EXIT, usage } from '../errors.ts';
-import { age, counted, type Io, table, writeLine } from '../io.ts';
+import { age, counted, type Io, table, time, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { VerbOptions } from '../program.ts';
@@ -142,8 +142,8 @@ function sentences(session: SessionDetail, approvals: string): [string, string][
     ['Purpose', session.purpose ?? ''],
     ['Mode', session.mode ?? ''],
     ['State', session.state],
-    ['Started', session.startedAt === undefined ? '' : new Date(session.startedAt).toISOString()],
-    ['Ended', session.endedAt === undefined ? '' : new Date(session.endedAt).toISOString()],
+    ['Started', session.startedAt === undefined ? '' : time(session.startedAt)],
+    ['Ended', session.endedAt === undefined ? '' : time(session.endedAt)],
     [
       'Actions',
       `${session.actions}, ${session.denied} denied${session.held > 0 ? `, ${session.held} held` : ''}, ${counted(session.masked, 'value')} masked`,
@@ -162,13 +162,13 @@ const ORDER_WORDS = { erasure: 'Erased', hold: 'Hold', release: 'Released' } as 
 const MAX_READS_TOLD = 5;
 
 function readBy({ at, by, way, entry }: GivenReading): string {
-  return `${new Date(at).toISOString()} by ${by ?? 'somebody who was forgotten'}: ${way} (entry ${entry} of the log)`;
+  return `${time(at)} by ${by ?? 'somebody who was forgotten'}: ${way} (entry ${entry} of the log)`;
 }
 
 /** Who, when and why, as far as that is still known. */
 export function givenBy({ at, by, reason, entry }: Omit<GivenOrder, 'kind'>): string {
   const why = reason === undefined ? '' : `: ${reason}`;
-  return `${new Date(at).toISOString()} by ${by ?? 'somebody who was forgotten'}${why} (entry ${entry} of the log)`;
+  return `${time(at)} by ${by ?? 'somebody who was forgotten'}${why} (entry ${entry} of the log)`;
 }
 
 /** More records are not read to say all about a session. */

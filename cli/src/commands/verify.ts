@@ -14,7 +14,7 @@ import {
 } from '@chaperone/evidence';
 import type { CollectorClient } from '../collector/client.ts';
 import { CliError, EXIT, fileUnread, usage } from '../errors.ts';
-import { counted, writeLine } from '../io.ts';
+import { counted, time, writeLine } from '../io.ts';
 import { isStream, type StreamOutput, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { ProgramOptions } from '../program.ts';
@@ -156,11 +156,6 @@ function logFindings({ origin, size, quorum, witnesses, since, range }: LogSumma
 function rangeFindings({ from, to, first, last }: NonNullable<LogSummary['range']>): string {
   const times = first === null || last === null ? '' : `, of ${time(first)} to ${time(last)}`;
   return `every entry from ${from} to ${to - 1} is here${times}`;
-}
-
-/** A pod's clock may say anything. */
-function time(at: number): string {
-  return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`;
 }
 
 const SINCE: Readonly<Record<SinceVerdict['verdict'], (since: SinceVerdict, size: number) => string>> = {

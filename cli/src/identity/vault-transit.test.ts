@@ -68,7 +68,11 @@ function answerOf(path: string, token: string, body: Buffer): [number, string] {
     const plaintext = privateDecrypt({ key, padding, oaepHash: 'sha256' }, Buffer.from(text, 'base64')).toString('base64');
     return [200, JSON.stringify({ data: { plaintext } })];
   } catch {
-    return [400, '{"errors":["crypto/rsa: decryption error"]}'];
+    // As keysutil of Vault's SDK calls it, an error of its own: what is no ciphertext for the key is none of who asks.
+    return [
+      500,
+      '{"errors":["1 error occurred:\\n\\t* failed to RSA decrypt the ciphertext: crypto/rsa: decryption error\\n\\n"]}',
+    ];
   }
 }
 
@@ -153,9 +157,11 @@ describe('a key of Vault’s transit engine', () => {
 
   test.each<[string, number, string, string]>([
     ['is another key', 200, JSON.stringify({ data: { plaintext: Buffer.alloc(32).toString('base64') } }), 'KeyUnusable'],
-    ['has another length', 200, JSON.stringify({ data: { plaintext: 'AAAA' } }), 'MalformedKey'],
+    ['has another length', 200, JSON.stringify({ data: { plaintext: 'AAAA' } }), 'KeyUnusable'],
     ['has none', 200, '{"data":{}}', 'IdentityUnusable'],
     ['is an error', 500, '', 'IdentityUnusable'],
+    ['is another error', 500, '{"errors":["context deadline exceeded"]}', 'IdentityUnusable'],
+    ['is a refusal', 400, '{"errors":["ciphertext or signature version is disallowed by policy (too old)"]}', 'KeyUnusable'],
   ])('is not believed where what was unwrapped %s', async (_, status, body, code) => {
     const [newest] = await openTransit({ url, env });
     if (newest === undefined) throw new Error('no version');

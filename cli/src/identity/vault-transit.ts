@@ -80,7 +80,10 @@ interface Asked {
   readonly body: object | undefined;
 }
 
-/** Vault's answer, of which nothing is repeated where it is an error: it may quote what was sent. Rejects with EvidenceError KeyUnusable for a 400. */
+/**
+ * Vault's answer, of which nothing is repeated where it is an error: it may quote what was sent. Rejects with EvidenceError KeyUnusable where
+ * Vault says that the key does not open what it was given.
+ */
 async function ask(url: string, { headers, ca, body }: Asked): Promise<unknown> {
   const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   try {
@@ -98,7 +101,7 @@ async function ask(url: string, { headers, ca, body }: Asked): Promise<unknown> 
       sent.end(bytes);
     });
     const text = await readAll(response);
-    demandSuccess(response.statusCode ?? 0);
+    demandSuccess(response.statusCode ?? 0, text);
     return JSON.parse(text) as unknown;
   } catch (error) {
     if (error instanceof CliError || error instanceof EvidenceError) throw error;
@@ -107,10 +110,14 @@ async function ask(url: string, { headers, ca, body }: Asked): Promise<unknown> 
   }
 }
 
-function demandSuccess(status: number): void {
+/** How Vault says of RSA that something was not encrypted to the key, which it calls an error of its own (SDK, keysutil). */
+const NOT_ITS_CIPHERTEXT = 'failed to RSA decrypt the ciphertext';
+
+function demandSuccess(status: number, text: string): void {
   if (status === 200) return;
-  // What it was asked to decrypt was not wrapped to this key.
-  if (status === 400) throw new EvidenceError('KeyUnusable', 'Vault does not unwrap the key');
+  // One session whose key nobody can unwrap is not to keep the others from being read.
+  if (status === 400 || (status === 500 && text.includes(NOT_ITS_CIPHERTEXT)))
+    throw new EvidenceError('KeyUnusable', 'Vault does not unwrap the key');
   if (status === 403)
     throw new CliError('NotPermitted', 'Vault does not let this token use the key', { exit: EXIT.notPermitted });
   throw new CliError('IdentityUnusable', `Vault answers ${status}`, { exit: status === 404 ? EXIT.notFound : EXIT.unreachable });

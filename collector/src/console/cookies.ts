@@ -81,3 +81,9 @@ export function isFromPage(url: URL, request: Pick<ApiRequest, 'header'>): boole
     (site === undefined || site === 'same-origin')
   );
 }
+
+/** Whether a request is from our page or of a person who typed the address, as far as their browser says: no other page made it. */
+export function isFromNobodyElse(request: Pick<ApiRequest, 'header'>): boolean {
+  const site = request.header('sec-fetch-site');
+  return site === undefined || site === 'same-origin' || site === 'none';
+}

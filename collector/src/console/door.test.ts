@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { ApiError, AuthState, NewLink, SignInResult } from '@chaperone/evidence';
+import { ApiError, AuthState, NewLink, SessionDetail, SignInResult } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createTokenAccess, LOCAL_IDENTITY } from '../access.ts';
@@ -290,4 +290,23 @@ describe('a request that changes something', () => {
       expect([400, 413]).toContain(status);
     },
   );
+});
+
+describe('what somebody who is signed in reads', () => {
+  test.each([
+    ['of another site', 'cross-site'],
+    ['of a neighbour', 'same-site'],
+  ])('no page %s has them read, which would be an entry in their name', async (_what, site) => {
+    const { link } = newLink('/sessions');
+    const cookie = cookieOf(await post('/auth/sign-in', { proof: proofOf(link) }));
+    const read = (from: string): Promise<Response> =>
+      ask(`/v1/sessions/${session}/records`, { headers: { cookie, 'sec-fetch-site': from } });
+    const refused = await read(site);
+    expect([refused.status, ApiError.parse(await refused.json()).code]).toEqual([403, 'Forbidden']);
+    const reads = async (): Promise<number> =>
+      SessionDetail.parse(await (await ask(`/v1/sessions/${session}`, { headers: { cookie } })).json()).reads.length;
+    expect(await reads()).toBe(0);
+    for (const own of ['same-origin', 'none']) expect((await read(own)).status).toBe(200);
+    expect(await reads()).toBe(1);
+  });
 });

@@ -2,7 +2,7 @@ import { type ApiError, LOGIN_HEADERS } from '@chaperone/evidence';
 import type { Access } from '../access.ts';
 import { createAuth } from './auth.ts';
 import { type BrowserSession, BrowserSessions, SIGNED_IN_MS } from './browser-sessions.ts';
-import { browserSession, isFromPage } from './cookies.ts';
+import { browserSession, isFromNobodyElse, isFromPage } from './cookies.ts';
 import { DATA_POLICY, PAGE_POLICY, SAFE_HEADERS } from './headers.ts';
 import { isRoute } from './page-paths.ts';
 import { SAML_CALLBACK_PATH } from './provider/routes.ts';
@@ -45,6 +45,8 @@ export function createDoor(options: DoorOptions): (request: Request) => Promise<
     const answers = signIn.way === 'saml' && request.method === 'POST' && url.pathname === SAML_CALLBACK_PATH;
     if (!reads && !proven && !answers && !isFromPage(url, { header })) return foreign();
     if (url.pathname.startsWith('/auth/')) return auth.fetch(request);
+    // Who reads leaves an entry of the log in their name, and has only so many: a page of a neighbour, which the cookie goes to, makes none.
+    if (!proven && !isFromNobodyElse({ header })) return foreign();
     return api(request, proven ? undefined : browserSession(url, { header }, sessions));
   };
   return async (request) => {

@@ -31,7 +31,7 @@ const access: Access = {
 };
 const logKey = signerFromSeed(Buffer.alloc(32, 4));
 
-async function aPlace() {
+async function aPlace(options: { readonly maxReadings?: number } = {}) {
   const directory = await temporaryDirectory();
   onTestFinished(() => directory[Symbol.asyncDispose]());
   const store = new CrashingStore();
@@ -46,6 +46,7 @@ async function aPlace() {
       access,
       logger: silent,
       now: () => clock.now,
+      ...options,
     });
     onTestFinished(() => opened.close().catch(() => undefined));
     return opened;
@@ -162,6 +163,26 @@ describe('that somebody reads evidence', () => {
     expect(await told(collector)).toHaveLength(3);
     expect(await told(collector, 'shopper')).toEqual([`jane@corp replay ${other}`]);
     expect(await told(collector, 'nobody')).toEqual([]);
+  });
+
+  test('is said of every reading of an exported time, or the time is refused: none hides behind others', async () => {
+    const { collector, session, other } = await aPlace({ maxReadings: 2 });
+    const all = 'evidence?from=0&to=99999999999999';
+    for (const of of ['outline', 'records']) await ask(collector, 'evil', `sessions/${session}/${of}`);
+    expect((await ask(collector, 'jane', all)).status).toBe(200);
+    await ask(collector, 'bob', `sessions/${other}/records`);
+    const refused = await ask(collector, 'jane', all);
+    expect([refused.status, await refused.json()]).toEqual([
+      400,
+      { code: 'BadRequest', message: 'evidence was read more than 2 times in the time; ask for less of it' },
+    ]);
+  });
+
+  test('is not said of who may see nothing, however many of them search', async () => {
+    const { collector } = await aPlace();
+    const answer = await ask(collector, 'nobody', 'sessions/search', { text: 'select' });
+    expect([answer.status, await answer.json()]).toMatchObject([200, { items: [] }]);
+    expect(await told(collector)).toEqual([]);
   });
 
   test('is not said of what nobody was given', async () => {

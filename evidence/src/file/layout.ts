@@ -37,8 +37,8 @@ const MAX_PROOF_TEXT_BYTES = 16 * 1024;
 const MAX_COUNTER_BYTES = 16 * 1024;
 /** Counters of one file: more than the ConfigMaps of an installation hold, so that whoever makes pods keeps nobody from a file. */
 export const MAX_COUNTERS = 65_536;
-/** Readings of one file that say who it was. */
-export const MAX_READINGS = 4096;
+/** Readings of one file that say who it was: of a person who reads as much as they may (600 in ten minutes) those of 18 hours. */
+export const MAX_READINGS = 65_536;
 /** An entry, and a text whose name may be escaped, every character. */
 const MAX_READING_BYTES = 8192;
 /** Entries of one member. */

@@ -45,7 +45,7 @@ export interface Report {
   readonly populationDigest?: string;
   /** Sessions of the range whose records nobody with this file reads: they were erased, or not exported, or their keys were not. */
   readonly unread: number;
-  /** Sessions that a filter leaves out since nothing in the file says whose they are. */
+  /** Sessions that a filter leaves out since nothing in the file says whose they are; of readings, those that were read. */
   readonly unknown: number;
   /** Sessions of the whole file, whatever the filter, whose evidence is altered, and that the log does not prove: their rows end before that. */
   readonly altered: number;
@@ -98,6 +98,7 @@ export async function reportEvidence(
     const context = contexts.get(session);
     return context === undefined ? !isFiltered : isOf(filter, context);
   };
+  const named = reporter instanceof Reads ? new Set((file.readings ?? []).flatMap(({ session }) => session ?? [])) : entered;
   const rows = [...reporter.rows({ file, policy: trust.policy, trust, contexts, isAbout })];
   return {
     report: kind,
@@ -108,7 +109,7 @@ export async function reportEvidence(
     digest: digestOf(reporter.columns, rows),
     ...(reporter instanceof Population ? { populationDigest: digestOf(POPULATION_PROOF_COLUMNS, reporter.proven()) } : {}),
     unread: [...entered].filter((session) => isAbout(session) && !read.has(session)).length,
-    unknown: isFiltered ? [...entered].filter((session) => !contexts.has(session)).length : 0,
+    unknown: isFiltered ? [...named].filter((session) => !contexts.has(session)).length : 0,
     altered: file.sessions.filter(({ verdict }) => verdict === 'altered').length,
     unproven: file.sessions.filter(({ verdict }) => verdict === 'not in the log' || verdict === 'not witnessed').length,
     supportsEvidenceFor: CONTROLS[kind],

@@ -155,6 +155,21 @@ describe.skipIf(missing !== undefined)('the agent of a node', () => {
     expect([rulesIn(POD) === '', rulesIn(OTHER)]).toEqual([false, '']);
   });
 
+  test('believes no cgroup that a pod made below its own and named after another pod', async () => {
+    const [liar, pod] = [aPod(), aPod()];
+    const below = join(CGROUPS, `pod${liar.uid}`, `pod${pod.uid}`);
+    mkdirSync(below);
+    cgroups.unshift(below);
+    const child = await aProcess(liar, OTHER);
+    writeFileSync(join(below, 'cgroup.procs'), String(child.pid));
+    await new Promise((resolve) => setTimeout(resolve, 20)); // Two ticks of the kernel.
+    await aProcess(pod, POD);
+    const { agent } = anAgent([pod]);
+    agent.turn();
+    expect([rulesIn(POD) === '', rulesIn(OTHER)]).toEqual([false, '']);
+    expect(agent.counts).toEqual({ captured: 1, waiting: 0, failures: 0 });
+  });
+
   test('never touches the network of the node, nor a pod that nobody told it of', async () => {
     const [host, foreign] = [aPod(), aPod()];
     await aProcess(host, undefined);

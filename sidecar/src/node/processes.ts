@@ -20,7 +20,7 @@ export class SandboxError extends Error {
 /** How cgroups name pods: `pod` and the UID, which the driver `systemd` writes with underscores. */
 const POD = /pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})(?![0-9a-zA-Z_-])/g;
 
-/** UIDs of pods in the text of /proc/PID/cgroup, outermost first. */
+/** UIDs of pods in the text of /proc/PID/cgroup, of each hierarchy the outermost first. */
 export function podsOf(cgroup: string): string[] {
   return [...cgroup.matchAll(POD)].map(([, uid = '']) => uid.replaceAll('_', '-'));
 }
@@ -33,14 +33,16 @@ export function podsOf(cgroup: string): string[] {
 export function findSandboxes(uids: ReadonlySet<string>, proc: string): ReadonlyMap<string, Sandbox> {
   const oldest = new Map<string, Sandbox>();
   const dwellers = new Map<string, Set<string | undefined>>();
+  const depth = ownDepth(proc);
   for (const entry of readdirSync(proc)) {
     if (!/^[1-9]\d{0,9}$/.test(entry)) continue;
-    const uid = podOf(Number(entry), uids, proc);
+    const uid = podOf(Number(entry), proc, depth);
     const found = readSandbox(Number(entry), proc);
     if (found === undefined) continue;
     dwellers.set(found.network, (dwellers.get(found.network) ?? new Set()).add(uid));
-    const other = uid === undefined ? undefined : oldest.get(uid);
-    if (uid !== undefined && (other === undefined || isOlder(found, other))) oldest.set(uid, found);
+    if (uid === undefined || !uids.has(uid)) continue;
+    const other = oldest.get(uid);
+    if (other === undefined || isOlder(found, other)) oldest.set(uid, found);
   }
   const isShared = ({ network }: Sandbox): boolean => (dwellers.get(network)?.size ?? 0) > 1;
   return new Map([...oldest].map(([uid, sandbox]) => [uid, { ...sandbox, shared: isShared(sandbox) }]));
@@ -63,7 +65,7 @@ export function withNetwork<T>(uid: string, sandbox: Sandbox, proc: string, use:
     const inode = /^net:\[(\d+)\]$/.exec(sandbox.network)?.[1];
     if (String(fstatSync(descriptor).ino) !== inode) throw new SandboxError('the pod has another network by now');
     // Looked at after it was opened: nobody can have come in between.
-    if (!isThere(sandbox, proc) || podOf(sandbox.pid, new Set([uid]), proc) === undefined)
+    if (!isThere(sandbox, proc) || podOf(sandbox.pid, proc, ownDepth(proc)) !== uid)
       throw new SandboxError('the first process of the pod has ended');
     return use(descriptor);
   } finally {
@@ -82,8 +84,24 @@ function openNetwork({ pid }: Sandbox, proc: string): number {
 const isOlder = (one: Sandbox, other: Sandbox): boolean =>
   one.startedAt < other.startedAt || (one.startedAt === other.startedAt && one.pid < other.pid);
 
-function podOf(pid: number, uids: ReadonlySet<string>, proc: string): string | undefined {
-  return podsOf(read(() => readFileSync(`${proc}/${pid}/cgroup`, 'utf8')) ?? '').find((uid) => uids.has(uid));
+/**
+ * The pod that a process is of, by every hierarchy that says one. Where a node is itself a pod, as far inside as we are; what is named further
+ * inside is what that pod calls cgroups of its own.
+ */
+function podOf(pid: number, proc: string, depth: number): string | undefined {
+  const [uid, ...others] = new Set(chainsOf(pid, proc).map((chain) => chain[depth]));
+  return others.length === 0 ? uid : undefined;
+}
+
+/** Pods around the one that we are in, as our own cgroup shows them; none where it is all that we see. */
+function ownDepth(proc: string): number {
+  return Math.max(1, ...chainsOf('self', proc).map(({ length }) => length)) - 1;
+}
+
+/** Of each hierarchy in which a process is in a pod. */
+function chainsOf(pid: number | 'self', proc: string): string[][] {
+  const lines = read(() => readFileSync(`${proc}/${pid}/cgroup`, 'utf8'))?.split('\n') ?? [];
+  return lines.map(podsOf).filter(({ length }) => length > 0);
 }
 
 function readSandbox(pid: number, proc: string): Sandbox | undefined {

@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import type { BrowserSessions } from '../browser-sessions.ts';
-import { readCookie, readSignInCookie, setCookie, setSignInCookie } from '../cookies.ts';
+import { isFromNobodyElse, readCookie, readSignInCookie, setCookie, setSignInCookie } from '../cookies.ts';
 import { isPagePath } from '../page-paths.ts';
 import { PENDING_MS } from './pending.ts';
 import { type Failed, HOME, type ThroughProvider } from './sign-in.ts';
@@ -22,8 +22,7 @@ export function createProviderRoutes(signIn: ThroughProvider, sessions: BrowserS
     const asked = url.searchParams.get('path') ?? HOME;
     const path = isPagePath(asked) ? asked : HOME;
     // The cookie of another address would not come back, and no other site signs somebody in: there people press the link themselves.
-    if (url.origin !== consoleOrigin || !isOwnNavigation(context.req.header('sec-fetch-site')))
-      return context.redirect(`${consoleOrigin}${path}`, 303);
+    if (url.origin !== consoleOrigin || !isFromNobodyElse(context.req)) return context.redirect(`${consoleOrigin}${path}`, 303);
     const begun = await signIn.begin({ path, before: readCookie(url, context.req.header('cookie')) });
     if ('failed' in begun) return context.redirect(failurePage(begun), 303);
     context.header('set-cookie', setSignInCookie(way, begun.browser, PENDING_MS));
@@ -51,11 +50,6 @@ export function createProviderRoutes(signIn: ThroughProvider, sessions: BrowserS
       return finish(context, answer, answer.get('RelayState'));
     });
   return routes;
-}
-
-/** Whether a person came here from our page, or typed the address. */
-function isOwnNavigation(site: string | undefined): boolean {
-  return site === undefined || site === 'same-origin' || site === 'none';
 }
 
 /** The page that says what went wrong, in our words, and leads on to where the person wanted to go. */
