@@ -40,6 +40,7 @@ describe('the RFC 6962 tree', () => {
         .digest(),
     );
     expect(records.map((record, at) => saltedLeafHash(salts[at] ?? record, record))).toEqual(expected);
-    expect(saltedLeafHashes(salts, records)).toEqual(Buffer.concat(expected));
+    expect(saltedLeafHashes(Buffer.concat(salts), 16, records)).toEqual(Buffer.concat(expected));
+    expect(() => saltedLeafHashes(Buffer.concat(salts.slice(1)), 16, records)).toThrow(RangeError);
   });
 });

@@ -25,22 +25,30 @@ export function leafHash(data: Uint8Array): Buffer {
 
 /** The same of a record behind its salt, without which nobody can try what the record was: SHA-256(0x00 ‖ salt ‖ record). */
 export function saltedLeafHash(salt: Uint8Array, data: Uint8Array): Buffer {
-  return Buffer.from(saltedLeaf(salt, data), 'latin1');
+  return Buffer.from(saltedLeaf(salt, 0, salt.length, data), 'latin1');
 }
 
-function saltedLeaf(salt: Uint8Array, data: Uint8Array): string {
-  const length = 1 + salt.length + data.length;
-  if (length > MAX_JOINED_BYTES) return createHash('sha256').update(LEAF).update(salt).update(data).digest('latin1');
+/** The salt is what lies in `salts` from one place to another: no view is made of it. */
+function saltedLeaf(salts: Uint8Array, from: number, to: number, data: Uint8Array): string {
+  const behind = 1 + to - from;
+  const length = behind + data.length;
+  if (length > MAX_JOINED_BYTES)
+    return createHash('sha256').update(LEAF).update(salts.subarray(from, to)).update(data).digest('latin1');
   joined[0] = 0;
-  joined.set(salt, 1);
-  joined.set(data, 1 + salt.length);
+  for (let at = 1; at < behind; at++) joined[at] = salts[from + at - 1] as number;
+  joined.set(data, behind);
   return sha256(joined.subarray(0, length));
 }
 
-/** The leaf hashes of records behind their salts, one behind the other. There are as many salts. */
-export function saltedLeafHashes(salts: readonly Buffer[], records: readonly Buffer[]): Buffer {
+/** The leaf hashes of records behind their salts, one behind the other. So are the salts, each of `saltBytes`; there are as many. */
+export function saltedLeafHashes(salts: Uint8Array, saltBytes: number, records: readonly Buffer[]): Buffer {
   const hashes = Buffer.allocUnsafe(HASH_BYTES * records.length);
-  for (const [at, record] of records.entries()) hashes.write(saltedLeaf(salts[at] ?? LEAF, record), HASH_BYTES * at, 'latin1');
+  if (salts.length !== saltBytes * records.length) throw new RangeError('each record has one salt');
+  let [salt, end] = [0, 0];
+  for (const record of records) {
+    end += hashes.write(saltedLeaf(salts, salt, salt + saltBytes, record), end, 'latin1');
+    salt += saltBytes;
+  }
   return hashes;
 }
 

@@ -6,7 +6,7 @@ const INFO = 'chaperone/segment/v2\0';
 const KEY_BYTES = 32;
 const TAG_BYTES = 16;
 /** A block of AES: the salt of one record. */
-const RECORD_SALT_BYTES = 16;
+export const RECORD_SALT_BYTES = 16;
 /** What makes the keys of one sealing. Random, so that a segment that is sealed anew with other records never meets its keys again. */
 export const SALT_BYTES = 16;
 /** A key is used for one message, so that its nonce need not differ. */
@@ -25,11 +25,10 @@ export class SegmentKeys {
     this.#records = keys.subarray(KEY_BYTES);
   }
 
-  /** The salts of so many records: the keystream of AES-256-CTR from zero on, a block for each. */
-  salts(count: number): Buffer[] {
+  /** The salts of so many records, one behind the other: the keystream of AES-256-CTR from zero on, a block for each. */
+  salts(count: number): Buffer {
     const cipher = createCipheriv('aes-256-ctr', this.#records, Buffer.alloc(RECORD_SALT_BYTES));
-    const stream = cipher.update(Buffer.alloc(count * RECORD_SALT_BYTES));
-    return Array.from({ length: count }, (_, at) => stream.subarray(at * RECORD_SALT_BYTES, (at + 1) * RECORD_SALT_BYTES));
+    return cipher.update(Buffer.alloc(count * RECORD_SALT_BYTES));
   }
 
   /** AES-256-GCM, in the pieces that stand one behind the other: ciphertext and tag. */

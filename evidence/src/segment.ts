@@ -5,7 +5,7 @@ import { EvidenceError } from './errors.ts';
 import { type Epoch, Signed } from './keys.ts';
 import { HASH_BYTES, merkleRootOf, saltedLeafHashes } from './merkle.ts';
 import { decodeRecord, type SessionRecord } from './record.ts';
-import { SALT_BYTES, SegmentKeys } from './sealing.ts';
+import { RECORD_SALT_BYTES, SALT_BYTES, SegmentKeys } from './sealing.ts';
 import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header.ts';
 
 /*
@@ -80,7 +80,7 @@ export function sealSegment(input: SegmentInput): SealedSegment {
   free(packed);
   const registration = Buffer.from(JSON.stringify(input.registration));
   const count = input.records.length;
-  const leaves = saltedLeafHashes(keys.salts(count), input.records);
+  const leaves = saltedLeafHashes(keys.salts(count), RECORD_SALT_BYTES, input.records);
   const header = encodeHeader({
     version: 2,
     origin: input.origin,
@@ -282,7 +282,7 @@ export function readContent({ header, leaves, payload }: SegmentParts, key: Data
     throw new EvidenceError('KeyUnusable', 'the segment was sealed under another data key');
   const keys = new SegmentKeys(key, header.number, Buffer.from(header.key.salt, 'hex'));
   const texts = unpack(keys.decrypt(payload), header);
-  const hashes = saltedLeafHashes(keys.salts(texts.length), texts);
+  const hashes = saltedLeafHashes(keys.salts(texts.length), RECORD_SALT_BYTES, texts);
   if (!hashes.equals(leaves.subarray(0, hashes.length))) {
     const index = firstDifference(hashes, leaves);
     throw new EvidenceError('RecordAltered', `record ${index} does not match its leaf hash`, { record: index });

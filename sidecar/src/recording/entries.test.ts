@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ENTRY_HEAD_BYTES, type Entry, readEntries, writeEntry } from './entries.ts';
+import { ENTRY_HEAD_BYTES, type Entry, entryBytes, readEntries, writeEntry } from './entries.ts';
 
 const SESSION = 's-abcdefghijk23456';
 const entries: Entry[] = [
@@ -17,6 +17,21 @@ function aFrame(): Buffer {
 test('entries come back as they went in', () => {
   expect(readEntries(aFrame())).toEqual(entries);
   expect(readEntries(Buffer.alloc(0))).toEqual([]);
+});
+
+test('an entry may lie within something larger, of which no other byte is written', () => {
+  const within = {
+    kind: 'record',
+    session: SESSION,
+    number: 1,
+    body: Buffer.from('before, it, behind'),
+    from: 8,
+    to: 10,
+  } as const;
+  const frame = Buffer.alloc(entryBytes(within));
+  expect(writeEntry(frame, 0, within)).toBe(frame.length);
+  expect(readEntries(frame)).toEqual([{ kind: 'record', session: SESSION, number: 1, body: Buffer.from('it') }]);
+  expect(entryBytes({ ...within, from: 18, to: 18 })).toBe(ENTRY_HEAD_BYTES);
 });
 
 test('of a frame that ends within one nothing is believed', () => {

@@ -20,13 +20,26 @@ export interface Entry {
   readonly body: Buffer;
 }
 
+/** An entry whose body is a part of something larger: a view of it for each record would cost more than to write it. */
+export interface EntryWithin extends Entry {
+  /** Where its body begins and ends. Absent: with the whole. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
+/** Bytes that an entry takes. */
+export function entryBytes({ body, from = 0, to = body.length }: EntryWithin): number {
+  return ENTRY_HEAD_BYTES + to - from;
+}
+
 /** Writes an entry, for which there must be room, and returns where it ends. */
-export function writeEntry(into: Buffer, at: number, { kind, session, number, body }: Entry): number {
-  let end = into.writeUInt32BE(body.length, at);
+export function writeEntry(into: Buffer, at: number, entry: EntryWithin): number {
+  const { kind, session, number, body, from = 0, to = body.length } = entry;
+  let end = into.writeUInt32BE(to - from, at);
   end = into.writeUInt8(KINDS.indexOf(kind), end);
   end += into.write(session, end, SESSION_BYTES, 'latin1');
   end = into.writeUInt32BE(number, end);
-  return end + body.copy(into, end);
+  return end + body.copy(into, end, from, to);
 }
 
 /** The entries of a frame. Throws RecordingError where they have another form; a frame that was written by `writeEntry` has not. */

@@ -20,9 +20,11 @@ function fileKey(spoolKey: Buffer, salt: Buffer): Buffer {
   return Buffer.from(hkdfSync('sha256', spoolKey, salt, 'chaperone/spool/v1', 32));
 }
 
-function nonceAt(position: number): Buffer {
-  const nonce = Buffer.alloc(12);
-  nonce.writeUInt32BE(position, 8);
+const NONCE_BYTES = 12;
+
+/** Writes it into `nonce`, whose other bytes are 0. */
+function nonceAt(position: number, nonce: Buffer = Buffer.alloc(NONCE_BYTES)): Buffer {
+  nonce.writeUInt32BE(position, NONCE_BYTES - 4);
   return nonce;
 }
 
@@ -32,6 +34,7 @@ export class FrameEncoder {
   readonly #key: Buffer;
   /** Authenticated with each frame: the file's name. */
   readonly #name: Uint8Array;
+  readonly #nonce = Buffer.alloc(NONCE_BYTES);
   #position = 0;
 
   constructor(spoolKey: Buffer, name: string, salt: Buffer) {
@@ -48,7 +51,7 @@ export class FrameEncoder {
 
   /** One frame, in the pieces that are to be written one behind the other. */
   encode(plain: Buffer): Buffer[] {
-    const cipher = createCipheriv('aes-256-gcm', this.#key, nonceAt(this.#position++));
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonceAt(this.#position++, this.#nonce));
     cipher.setAAD(this.#name);
     const body = cipher.update(plain);
     cipher.final();

@@ -1,7 +1,7 @@
 import { close, closeSync, fdatasync, openSync, rmSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { free } from '../lent.ts';
-import { ENTRY_HEAD_BYTES, type Entry, writeEntry } from './entries.ts';
+import { entryBytes, type EntryWithin, writeEntry } from './entries.ts';
 import type { FrameEncoder } from './frames.ts';
 import { GroupCommit } from './group-commit.ts';
 import { RecordingError } from './recorder.ts';
@@ -83,8 +83,8 @@ export class Journal {
   }
 
   /** Takes an entry; `flush`, `written` or `durable` bring it into the file. */
-  add(entry: Entry, user: JournalUser): void {
-    const bytes = ENTRY_HEAD_BYTES + entry.body.length;
+  add(entry: EntryWithin, user: JournalUser): void {
+    const bytes = entryBytes(entry);
     if (this.#end + bytes > BATCH_BYTES) this.flush();
     this.#batched.add(user);
     if (bytes > BATCH_BYTES) {

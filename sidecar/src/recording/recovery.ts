@@ -190,7 +190,8 @@ function sealTorn(
 ): { parcel: Buffer; link: string } {
   const { records, texts, firstSeq, lost } = taken;
   const [first, last] = [records[0] ?? head, records.at(-1) ?? head];
-  const counters = records.reduce(countRecord, head.counters);
+  const counters = { ...head.counters };
+  for (const record of records) countRecord(counters, record);
   const flags: SegmentFlag[] = ['torn'];
   if (records[0]?.type === 'session.open') flags.push('open');
   if (records.at(-1)?.type === 'session.close') flags.push('close');

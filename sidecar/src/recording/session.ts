@@ -72,7 +72,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
   #tail: Tail;
   /** Files of the journal that hold what is not stored yet, of the oldest segment first. */
   readonly #held: number[] = [];
-  #counters: Counters = { actions: 0, denied: 0, masked: 0, dropped: 0 };
+  readonly #counters: Counters = { actions: 0, denied: 0, masked: 0, dropped: 0 };
   #seq = 0;
   #times: { wall: [number, number]; mono: [number, number] };
   #storing: Promise<void> = Promise.resolve();
@@ -130,8 +130,8 @@ export class LiveSession implements SessionRecorder, JournalUser {
     const { journal } = this.#host;
     const tail = this.#tail;
     if (!tail.isBegun) this.#begin(tail);
-    const kept = tail.append(bytes, text, data);
-    journal.add({ kind: 'record', session, number: tail.head.number, body: kept }, this);
+    const to = tail.append(bytes, text, data);
+    journal.add({ kind: 'record', session, number: tail.head.number, body: tail.chunk, from: to - bytes, to }, this);
     this.#count(record);
     this.#host.buffered(4 + bytes);
     let waiting: Promise<void> | undefined;
@@ -171,11 +171,15 @@ export class LiveSession implements SessionRecorder, JournalUser {
   }
 
   #count(record: StampedRecord): void {
-    this.#counters = countRecord(this.#counters, record);
+    countRecord(this.#counters, record);
     this.#seq = record.seq + 1;
     const { wall, mono } = this.#times;
-    if (this.#tail.count === 1) [wall[0], mono[0]] = [record.at, record.mono];
-    [wall[1], mono[1]] = [record.at, record.mono];
+    wall[1] = record.at;
+    mono[1] = record.mono;
+    if (this.#tail.count === 1) {
+      wall[0] = record.at;
+      mono[0] = record.mono;
+    }
     if (record.type !== 'session.close') return;
     this.#closed = true;
     this.#closing ??= this.#end();
@@ -295,7 +299,7 @@ export class LiveSession implements SessionRecorder, JournalUser {
       prev,
       firstSeq: this.#seq,
       policy: this.#policy,
-      counters: this.#counters,
+      counters: { ...this.#counters },
       at: clock.now(),
       mono: clock.monotonic() - this.#startedAt,
       key: { secret: this.#key.secret.toString('base64'), wrapped: this.#wrapped },
@@ -337,16 +341,13 @@ export class LiveSession implements SessionRecorder, JournalUser {
   }
 }
 
-/** A session's totals after one more record. */
-export function countRecord(counters: Counters, record: SessionRecord | RecordBody): Counters {
-  if (record.type === 'action')
-    return {
-      ...counters,
-      actions: counters.actions + 1,
-      denied: counters.denied + (record.verdict === 'deny' ? 1 : 0),
-    };
-  // What nobody let run did not run, whoever or whatever was in the way.
-  if (record.type === 'approval') return { ...counters, denied: counters.denied + (isRefused(record) ? 1 : 0) };
-  if (record.type === 'done') return { ...counters, masked: counters.masked + record.maskedValues };
-  return counters;
+/** Adds one more record to a session's totals. */
+export function countRecord(counters: Counters, record: SessionRecord | RecordBody): void {
+  if (record.type === 'action') {
+    counters.actions++;
+    if (record.verdict === 'deny') counters.denied++;
+  } else if (record.type === 'approval') {
+    // What nobody let run did not run, whoever or whatever was in the way.
+    if (isRefused(record)) counters.denied++;
+  } else if (record.type === 'done') counters.masked += record.maskedValues;
 }

@@ -43,16 +43,20 @@ export class Tail {
     this.head = head;
   }
 
-  /** Takes a record of so many bytes, and returns it as it is kept. */
-  append(bytes: number, text: string, data?: Buffer): Buffer {
+  /** Takes a record of so many bytes, and returns where it ends in {@link chunk}. */
+  append(bytes: number, text: string, data?: Buffer): number {
     if (this.#chunk.length - this.#end < bytes) this.#grow(bytes);
-    const from = this.#end;
-    this.#end += this.#chunk.write(text, from);
+    this.#end += this.#chunk.write(text, this.#end);
     if (data !== undefined) this.#end += data.copy(this.#chunk, this.#end);
     this.#lengths.push(bytes);
     this.count++;
     this.plainBytes += 4 + bytes;
-    return this.#chunk.subarray(from, this.#end);
+    return this.#end;
+  }
+
+  /** What the last record is in. */
+  get chunk(): Buffer {
+    return this.#chunk;
   }
 
   /** What was appended, in order; made anew at each call. */

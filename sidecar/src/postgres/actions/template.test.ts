@@ -33,6 +33,12 @@ describe('the template of a text', () => {
       "select a from t where b in (1, 2) and c between 1 and 2 and d like 'x%'",
       "select a from t where b in (1, 2) and c between 1 and 2 and d like 'x%'",
     ],
+    [
+      'a number whose dot has digits on both sides',
+      'select a from t where b = 5. and c = 0.5',
+      'select a from t where b = 5. and c =  $1 ',
+    ],
+    ['nothing with two dots', 'select a from t where b = 1.2.3', 'select a from t where b = 1.2.3'],
     ['nothing signed', 'select a from t where b = -5', 'select a from t where b = -5'],
     ['nothing typed', "select a from t where b = date '2020-01-01'", "select a from t where b = date '2020-01-01'"],
     [
@@ -53,6 +59,17 @@ describe('the template of a text', () => {
     ],
   ])('takes %s', (_why, text, template) => {
     expect(templateOf(text)?.text).toBe(template);
+  });
+
+  test.each<[number: string, literal: string]>([
+    ['0', 'int4'],
+    ['2147483647', 'int4'],
+    ['2147483648', 'int8'],
+    ['999999999999999999', 'int8'],
+    ['0.0', 'numeric'],
+    ['12345678901234567890.5', 'numeric'],
+  ])('takes %s for an %s', (number, literal) => {
+    expect(templateOf(`select a from t where b = ${number}`)?.classes).toEqual([literal]);
   });
 
   test.each<[string]>([

@@ -122,12 +122,26 @@ function build(text: string, lifted: readonly Lifted[]): Template {
 }
 
 const MAX_INT4 = 2_147_483_647;
+const QUOTE = 39;
+const DOT = 46;
+const ZERO = 48;
+const NINE = 57;
 
-/** The server reads digits as the smallest of int4, int8 and numeric that holds them. */
+/** Any number of so many digits is an int8. */
+const MAX_DIGITS = 18;
+
+/** The server reads digits as the smallest of int4, int8 and numeric that holds them. Asked for every literal, so without a pattern. */
 function classOf(literal: string): LiteralClass | undefined {
-  if (literal.startsWith("'")) return 'text';
-  if (/^\d+\.\d+$/.test(literal)) return 'numeric';
-  if (!/^\d{1,18}$/.test(literal)) return undefined;
+  if (literal.charCodeAt(0) === QUOTE) return 'text';
+  const { length } = literal;
+  let dot = -1;
+  for (let at = 0; at < length; at++) {
+    const code = literal.charCodeAt(at);
+    if (code === DOT && dot < 0) dot = at;
+    else if (code < ZERO || code > NINE) return undefined;
+  }
+  if (dot >= 0) return dot > 0 && dot < length - 1 ? 'numeric' : undefined;
+  if (length === 0 || length > MAX_DIGITS) return undefined;
   return Number(literal) <= MAX_INT4 ? 'int4' : 'int8';
 }
 
@@ -154,9 +168,6 @@ export function instanceOf(template: Template, text: string): string[] | undefin
   return at === text.length ? values : undefined;
 }
 
-const QUOTE = 39;
-const DOT = 46;
-
 /** Behind the closing quote; `at` itself where there is none. */
 function endOfString(text: string, at: number): number {
   for (let end = text.indexOf("'", at + 1); end >= 0; end = text.indexOf("'", end + 2)) {
@@ -167,6 +178,6 @@ function endOfString(text: string, at: number): number {
 
 function endOfNumber(text: string, at: number): number {
   let end = at;
-  for (let code = text.charCodeAt(end); (code >= 48 && code <= 57) || code === DOT; code = text.charCodeAt(end)) end++;
+  for (let code = text.charCodeAt(end); (code >= ZERO && code <= NINE) || code === DOT; code = text.charCodeAt(end)) end++;
   return end;
 }
