@@ -58,8 +58,8 @@ interface Step extends Moment {
 }
 
 const says = (text: string) => (frame: Frame) => frame.body.includes(text);
-const to = (subject: string) => (frame: Frame) => frame.verb.endsWith('PUB') && frame.subject.startsWith(subject);
-const of = (subject: string) => (frame: Frame) => frame.verb.endsWith('MSG') && frame.subject.startsWith(subject);
+const sent = (subject: string) => (frame: Frame) => frame.verb.endsWith('PUB') && frame.subject.startsWith(subject);
+const handed = (subject: string) => (frame: Frame) => frame.verb.endsWith('MSG') && frame.subject.startsWith(subject);
 const isAsk = says('Chaperone-Ask');
 const up = { link: 'sidecar', way: 'up', passes: false } as const;
 const down = { ...up, way: 'down' } as const;
@@ -68,12 +68,12 @@ const fetchDown = { ...down, link: 'collector' } as const;
 
 /** In the order in which a segment and its receipt meet them. */
 const STEPS: readonly Step[] = [
-  { name: 'before its stream is made', ...fetchUp, anew: true, is: to('$JS.API.STREAM.CREATE') },
+  { name: 'before its stream is made', ...fetchUp, anew: true, is: sent('$JS.API.STREAM.CREATE') },
   { name: 'after its stream is made', ...fetchDown, anew: true, is: says('stream_create_response') },
-  { name: 'before its consumer is made', ...fetchUp, anew: true, is: to('$JS.API.CONSUMER.CREATE.EVIDENCE') },
-  { name: 'before it is told of a segment', ...up, is: to('evidence.') },
-  { name: 'while it stores one', ...up, is: to('evidence.'), passes: true },
-  { name: 'while it stores one, of which the disk keeps a part', ...up, is: to('evidence.'), passes: true, disk: 'cut' },
+  { name: 'before its consumer is made', ...fetchUp, anew: true, is: sent('$JS.API.CONSUMER.CREATE.EVIDENCE') },
+  { name: 'before it is told of a segment', ...up, is: sent('evidence.') },
+  { name: 'while it stores one', ...up, is: sent('evidence.'), passes: true },
+  { name: 'while it stores one, of which the disk keeps a part', ...up, is: sent('evidence.'), passes: true, disk: 'cut' },
   { name: 'before it says that it has one', ...down, is: says('"stream":"EVIDENCE"') },
   { name: 'after it said so, before it is fetched', ...down, is: says('"stream":"EVIDENCE"'), passes: true, unfetched: true },
   {
@@ -92,12 +92,12 @@ const STEPS: readonly Step[] = [
     unfetched: true,
     disk: 'emptied',
   },
-  { name: 'while it hands one out', ...fetchDown, is: of('evidence.') },
-  { name: 'before it is told that one was taken', ...fetchUp, is: to('$JS.ACK.EVIDENCE') },
-  { name: 'while it notes that one was taken', ...fetchUp, is: to('$JS.ACK.EVIDENCE'), passes: true },
-  { name: 'the same, and its stream loses the end', ...fetchUp, is: to('$JS.ACK.EVIDENCE'), passes: true, disk: 'cut' },
-  { name: 'before it is told of a receipt', ...fetchUp, is: to('receipt.') },
-  { name: 'while it passes a receipt on', ...down, is: of('receipt.') },
+  { name: 'while it hands one out', ...fetchDown, is: handed('evidence.') },
+  { name: 'before it is told that one was taken', ...fetchUp, is: sent('$JS.ACK.EVIDENCE') },
+  { name: 'while it notes that one was taken', ...fetchUp, is: sent('$JS.ACK.EVIDENCE'), passes: true },
+  { name: 'the same, and its stream loses the end', ...fetchUp, is: sent('$JS.ACK.EVIDENCE'), passes: true, disk: 'cut' },
+  { name: 'before it is told of a receipt', ...fetchUp, is: sent('receipt.') },
+  { name: 'while it passes a receipt on', ...down, is: handed('receipt.') },
   { name: 'while it is asked for a receipt again', ...up, is: isAsk, unfetched: true },
 ];
 
@@ -121,6 +121,8 @@ function damage(store: string, disk: Disk, random: () => number): void {
   if (random() < 0.5) rmSync(join(messages, 'index.db'), { force: true });
 }
 
+const by = (seed: Buffer) => nkeyAuthenticator(new TextEncoder().encode(encodeNkeySeed(seed)));
+
 /** Sidecar, broker and collector, and what is known of them. */
 async function openPath(directory: string) {
   const [pod, collecting, log, enrolling] = [randomBytes(32), randomBytes(32), generateSigner(), generateSigner()];
@@ -134,7 +136,6 @@ async function openPath(directory: string) {
   const spool = join(directory, 'spool');
   const model = new DeliveryModel({ spool, trust, policy });
   const broker = await TappedNats.start(directory, { sidecar: podNkey, collector: collectorNkey }, model.watch);
-  const by = (seed: Buffer) => nkeyAuthenticator(new TextEncoder().encode(encodeNkeySeed(seed)));
   const collector = await createCollector({
     directory: join(directory, 'store'),
     trust,

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import {
   decodeParcel,
   leafHash,
-  parsePolicy,
   parseSegment,
   segmentLeaf,
   type Trust,
