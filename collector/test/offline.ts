@@ -1,4 +1,4 @@
-import { type parsePolicy, verifyEvidence } from '@chaperone/evidence';
+import { type parsePolicy, type Trust, verifyEvidence } from '@chaperone/evidence';
 import type { Collector } from '../src/collector.ts';
 import { trust as trusted } from '../src/evidence.fixture.ts';
 
@@ -13,7 +13,7 @@ export interface OfflineTrust {
   readonly policy: ReturnType<typeof parsePolicy>;
   /** The checkpoint that was shown last. */
   readonly since: Buffer | undefined;
-  readonly enrolment?: typeof trusted;
+  readonly enrolment?: Pick<Trust, 'origin' | 'enrolmentKeys'>;
 }
 
 /** What a file of the session says, verified offline: of the file, the session, the log since `since`, the contents, and whether it was erased. */
