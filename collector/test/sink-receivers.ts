@@ -310,7 +310,7 @@ export async function bucket(
     received: async () => {
       const objects = await read(new RegExp(`^chaperone/\\d{4}/\\d\\d/\\d\\d/[\\d.]+-[\\d.]+\\.[0-9a-f]{32}\\.${format}$`));
       const events = await Promise.all(
-        objects.map((bytes) => (format === 'parquet' ? eventsOfParquet(bytes) : eventsOfLines(bytes))),
+        objects.map((bytes) => Promise.resolve(format === 'parquet' ? eventsOfParquet(bytes) : eventsOfLines(bytes))),
       );
       return events.flat().map((text) => {
         const event = JSON.parse(text) as unknown;
