@@ -4,6 +4,7 @@
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
+ *     broker     is killed at each step of a delivery and at any moment, its disk kept, cut or emptied (SEED)
  *     sessions   records 10,000 at once over a spool on disk
  *     rotations  of the CA, every 10 s for 5 minutes, while pods are created through a real API server
  *     outages    of that API server, and of one operator's way to it, while policies change
@@ -96,6 +97,26 @@ function crashes(): boolean {
     addLine('## Crashes', [today(), commit, program, seed, tried, lines.length - 1]);
   }
   return passed;
+}
+
+/** Paths of sidecar, broker and collector, and how often each one's broker is killed by chance, after each of its steps. */
+const BROKER = ['--paths', '4', '--random', '40'];
+
+function broker(): boolean {
+  const seed = process.env['SEED'] || String(randomInt(2 ** 31));
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(root, 'collector/test/broker-kills.ts'), '--seed', seed, ...BROKER],
+    {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  process.stdout.write(stdout);
+  const lines = stdout.trim().split('\n');
+  const { tried } = JSON.parse(lines.at(-1) ?? '') as { tried: number };
+  addLine('## Broker', [today(), commit, seed, tried, lines.length - 1]);
+  return status === 0 && lines.length === 1;
 }
 
 interface ManySessions {
@@ -206,7 +227,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, sessions, rotations, outages, propagation, informers };
+const parts = { queries, clients, crashes, broker, sessions, rotations, outages, propagation, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

@@ -4,11 +4,12 @@ import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { formatPolicy, generateSigner, noteSigner, parsePolicy, verifyEvidence } from '@chaperone/evidence';
+import { formatPolicy, generateSigner, noteSigner, parsePolicy } from '@chaperone/evidence';
 import { seededRandom, temporaryDirectory } from '@chaperone/testing';
 import { createTokenAccess } from '../src/access.ts';
 import { type Collector, createCollector } from '../src/collector.ts';
 import { aSession, readers, silent, trust } from '../src/evidence.fixture.ts';
+import { ask, bytesOf, verdictOf } from './offline.ts';
 
 /*
  * node crashes.ts --seed N --histories N --states N --faults N
@@ -41,12 +42,6 @@ type Note =
 
 const open = (directory: string): Promise<Collector> =>
   createCollector({ directory, trust, logKey, readers, access: createTokenAccess('t'), logger: silent });
-
-function ask(collector: Collector, target: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { authorization: 'Bearer t', 'content-type': 'application/json' };
-  return Promise.resolve(collector.fetch(new Request(`http://collector/v1/${target}`, { ...init, headers })));
-}
-const bytesOf = async (response: Response): Promise<Buffer> => Buffer.from(await response.arrayBuffer());
 
 type Session = ReturnType<typeof aSession>;
 
@@ -82,7 +77,8 @@ async function problems(collector: Collector, sessions: readonly Session[], note
   const erased = new Set(notes.flatMap((note) => (note.kind === 'erased' ? [note.session] : [])));
   const shown = notes.findLast((note) => note.kind === 'shown')?.checkpoint;
   for (const { session } of sessions) {
-    const said = await verdictOf(collector, session, shown);
+    // An erasure may have begun that nobody was told of.
+    const said = await verdictOf(collector, session, { policy, since: shown });
     const sound = 'sound complete append-only';
     const wanted = erased.has(session) ? [`${sound} sealed erased`] : [`${sound} verified kept`, `${sound} sealed erased`];
     if (!wanted.includes(said)) found.push(`${session}: ${said}`);
@@ -109,18 +105,6 @@ async function wrongEntries(collector: Collector, sessions: readonly Session[], 
   if (entries.size !== all.length) found.push(`entries: ${[...entries].join(' ')}`);
   return found;
 }
-
-/** What a file of the session says, verified offline, since the checkpoint that was shown last. An erasure may have begun that nobody was told of. */
-async function verdictOf(collector: Collector, session: string, shown: Buffer | undefined): Promise<string> {
-  const query = shown === undefined ? '' : `?since=${sizeOf(shown)}`;
-  const file = await bytesOf(await ask(collector, `sessions/${session}/evidence${query}`));
-  const { verdict, sessions: judged, log } = await verifyEvidence([file], { ...trust, policy, ...(shown && { since: shown }) });
-  const [only] = judged;
-  const since = shown === undefined ? 'append-only' : log?.since?.verdict;
-  return `${verdict} ${only?.verdict} ${since} ${only?.contents} ${only?.erasure === undefined ? 'kept' : 'erased'}`;
-}
-
-const sizeOf = (note: Buffer): string => note.toString().split('\n')[1] ?? '';
 
 const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 let tried = 0;

@@ -6,16 +6,22 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, freePort } from '@chaperone/testing';
 
+/** Found once. */
+let binary: string | undefined;
+
 /** A real nats-server with one user per role and exactly the rights that the design gives it. */
 export class Nats {
   readonly url: string;
+  readonly port: number;
+  /** Where it keeps its streams. */
+  readonly store: string;
   readonly #config: string;
-  readonly #port: number;
   #process: ChildProcess | undefined;
 
-  private constructor(config: string, port: number) {
-    this.#config = config;
-    this.#port = port;
+  private constructor(directory: string, port: number) {
+    this.#config = join(directory, 'nats.conf');
+    this.store = join(directory, 'jetstream');
+    this.port = port;
     this.url = `nats://127.0.0.1:${port}`;
   }
 
@@ -23,11 +29,11 @@ export class Nats {
   static async start(directory: string, sidecar: string, collector: string): Promise<Nats> {
     await mkdir(directory, { recursive: true });
     const port = await freePort();
-    const config = join(directory, 'nats.conf');
+    const nats = new Nats(directory, port);
     await writeFile(
-      config,
+      nats.#config,
       `listen: 127.0.0.1:${port}
-jetstream { store_dir: "${join(directory, 'jetstream')}" }
+jetstream { store_dir: "${nats.store}" }
 authorization { users = [
   { nkey: ${sidecar}, permissions: { publish: ["evidence.${sidecar}.>"], subscribe: ["receipt.${sidecar}", "_INBOX.${sidecar}.>"] } }
   { nkey: ${collector}, permissions: {
@@ -36,18 +42,20 @@ authorization { users = [
 ] }
 `,
     );
-    const nats = new Nats(config, port);
     await nats.up();
     return nats;
   }
 
-  async up(): Promise<void> {
-    const binary = execFileSync(fileURLToPath(new URL('../../scripts/nats-server', import.meta.url)), {
-      encoding: 'utf8',
-    }).trim();
+  /** Starts it, and waits for nothing. */
+  spawn(): void {
+    binary ??= execFileSync(fileURLToPath(new URL('../../scripts/nats-server', import.meta.url)), { encoding: 'utf8' }).trim();
     this.#process = spawn(binary, ['-c', this.#config], { stdio: 'ignore' });
+  }
+
+  async up(): Promise<void> {
+    this.spawn();
     await eventually('nats-server', async () => {
-      const socket = createConnection(this.#port, '127.0.0.1');
+      const socket = createConnection(this.port, '127.0.0.1');
       try {
         await once(socket, 'connect');
         return true;

@@ -11,6 +11,7 @@ import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectC
 import { type Certified, eventually, freePort, startS3 } from '@chaperone/testing';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
+import { parquetReadObjects } from 'hyparquet';
 import { Webhook } from 'standardwebhooks';
 import { end } from './nats.ts';
 
@@ -263,6 +264,7 @@ export async function nats(setting: Setting): Promise<TestReceiver> {
 /** A bucket behind TLS of our own: the server of S3 has none here. */
 export async function bucket(
   setting: Setting,
+  format: 'ndjson' | 'parquet' = 'ndjson',
 ): Promise<TestReceiver & { overwrite(suffix: string, text: string): Promise<void> }> {
   const server = await startS3();
   const { accessKeyId, secretAccessKey, endpoint } = server;
@@ -278,13 +280,17 @@ export async function bucket(
     for (const each of [socket, behind]) each.on('error', () => undefined);
     socket.pipe(behind).pipe(socket);
   });
-  const read = async (wanted: RegExp): Promise<string[]> => {
+  const read = async (wanted: RegExp): Promise<Uint8Array[]> => {
     const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: 'siem' }));
     const keys = Contents.flatMap(({ Key }) => (Key !== undefined && wanted.test(Key) ? [Key] : []));
     return Promise.all(
-      keys.map(async (Key) => (await s3.send(new GetObjectCommand({ Bucket: 'siem', Key }))).Body?.transformToString() ?? ''),
+      keys.map(
+        async (Key) =>
+          (await (await s3.send(new GetObjectCommand({ Bucket: 'siem', Key }))).Body?.transformToByteArray()) ?? new Uint8Array(),
+      ),
     );
   };
+  const texts = async (wanted: RegExp): Promise<string[]> => (await read(wanted)).map((bytes) => Buffer.from(bytes).toString());
   return {
     settings: {
       s3: {
@@ -293,6 +299,7 @@ export async function bucket(
         region: 'us-east-1',
         endpoint: `https://127.0.0.1:${port}`,
         pathStyle: true,
+        format,
         credentialsFile: 's3-credentials',
         caFile: setting.caFile,
       },
@@ -300,20 +307,22 @@ export async function bucket(
     async up() {
       await once(front.listen(port, '127.0.0.1'), 'listening');
     },
-    received: async () =>
-      (await read(/^chaperone\/\d{4}\/\d\d\/\d\d\/[\d.]+-[\d.]+\.[0-9a-f]{32}\.ndjson$/)).flatMap((text) =>
-        text
-          .trimEnd()
-          .split('\n')
-          .map((line) => JSON.parse(line) as unknown)
-          .map((event) => ({ id: idIn(event), event })),
-      ),
+    received: async () => {
+      const objects = await read(new RegExp(`^chaperone/\\d{4}/\\d\\d/\\d\\d/[\\d.]+-[\\d.]+\\.[0-9a-f]{32}\\.${format}$`));
+      const events = await Promise.all(
+        objects.map((bytes) => Promise.resolve(format === 'parquet' ? eventsOfParquet(bytes) : eventsOfLines(bytes))),
+      );
+      return events.flat().map((text) => {
+        const event = JSON.parse(text) as unknown;
+        return { id: idIn(event), event };
+      });
+    },
     async overwrite(suffix, text) {
       const { Contents = [] } = await s3.send(new ListObjectsV2Command({ Bucket: 'siem' }));
       for (const { Key = '' } of Contents)
         if (Key.endsWith(suffix)) await s3.send(new PutObjectCommand({ Bucket: 'siem', Key, Body: text }));
     },
-    checkpoints: () => read(/^chaperone\/checkpoints\/\d{12}\.[0-9a-f]{32}$/),
+    checkpoints: () => texts(/^chaperone\/checkpoints\/\d{12}\.[0-9a-f]{32}$/),
     async down() {
       front.close();
       s3.destroy();
@@ -321,3 +330,16 @@ export async function bucket(
     },
   };
 }
+
+export const parquet = (setting: Setting) => bucket(setting, 'parquet');
+
+const eventsOfLines = (bytes: Uint8Array): string[] => Buffer.from(bytes).toString().trimEnd().split('\n');
+
+export type ParquetRow = Readonly<Record<string, unknown>> & { readonly event: string };
+
+export async function rowsOf(bytes: Uint8Array): Promise<ParquetRow[]> {
+  const file = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+  return (await parquetReadObjects({ file })) as ParquetRow[];
+}
+
+const eventsOfParquet = async (bytes: Uint8Array): Promise<string[]> => (await rowsOf(bytes)).map(({ event }) => event);

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { createTokenAccess } from '../src/access.ts';
 import { createCollector } from '../src/collector.ts';
 import { aSession, readers, trust } from '../src/evidence.fixture.ts';
+import { encodeParquet } from '../src/sinks/kinds/parquet.ts';
 import { openSplunk } from '../src/sinks/kinds/splunk.ts';
 import { framed, paramValue } from '../src/sinks/kinds/syslog.ts';
 import { HOSTILE, sessionEvents } from '../src/sinks/ocsf/samples.test-support.ts';
@@ -13,9 +14,21 @@ import { faultsOf } from '../src/sinks/ocsf/schema.test-support.ts';
 import { parseSinks } from '../src/sinks/settings.ts';
 import { asciiJson, type Batch } from '../src/sinks/sink.ts';
 import { openSink } from '../src/sinks/sinks.ts';
-import { answering, bucket, nats, otlp, type Setting, splunk, syslog, type TestReceiver, webhook } from './sink-receivers.ts';
+import {
+  answering,
+  bucket,
+  nats,
+  otlp,
+  parquet,
+  rowsOf,
+  type Setting,
+  splunk,
+  syslog,
+  type TestReceiver,
+  webhook,
+} from './sink-receivers.ts';
 
-const RECEIVERS = { syslog, splunk, otlp, webhook, nats, bucket } satisfies Record<
+const RECEIVERS = { syslog, splunk, otlp, webhook, nats, bucket, parquet } satisfies Record<
   string,
   (of: Setting) => Promise<TestReceiver>
 >;
@@ -118,7 +131,7 @@ describe.each(KINDS)('a receiver by %s', (kind) => {
         ) as unknown,
       ]);
       expect([...known]).toEqual(expected);
-      expect(received.length).toBe(kind === 'nats' || kind === 'bucket' ? expected.length : 2 * expected.length);
+      expect(received.length).toBe(['nats', 'bucket', 'parquet'].includes(kind) ? expected.length : 2 * expected.length);
     } finally {
       await sink.close();
       await receiver.down();
@@ -166,9 +179,10 @@ test.each<[string, number, string, string | undefined]>([
   const sink = openSink(settings, 'log', Date.now);
   onTestFinished(() => sink.close());
   const { signal } = new AbortController();
-  for (const delivered of [sink.deliver(hostileBatch(), signal), sink.probe?.(hostileBatch().checkpoint, signal)])
-    if (code === undefined) await delivered;
-    else await expect(delivered).rejects.toMatchObject({ code });
+  const { checkpoint } = hostileBatch();
+  for (const deliver of [() => sink.deliver(hostileBatch(), signal), () => sink.probe?.(checkpoint, signal)])
+    if (code === undefined) await deliver();
+    else await expect(deliver()).rejects.toMatchObject({ code });
 });
 
 test('what somebody else put into a bucket where a batch belongs does not count as the batch', async () => {
@@ -187,6 +201,32 @@ test('what somebody else put into a bucket where a batch belongs does not count 
     await sink.close();
     await receiver.down();
   }
+});
+
+test('a row of Parquet has in columns what analysts look for, and the same events are the same bytes', async () => {
+  const { events } = hostileBatch();
+  const file = encodeParquet(events);
+  expect(encodeParquet(events).equals(file)).toBe(true);
+  const rows = await rowsOf(file);
+  expect(rows.map(({ event }) => event)).toEqual(events.map(({ text }) => text));
+  const [first, ...rest] = rows;
+  const { class_uid, time, metadata } = events[0]?.event ?? {};
+  expect(first).toMatchObject({
+    id: events[0]?.id,
+    leaf: 7n,
+    class_uid,
+    time: new Date(Number(time)),
+    session: (metadata as { correlation_uid: string }).correlation_uid,
+    severity: 'Informational',
+    verdict: 'Allowed',
+  });
+  const denial = rest.find(({ class_uid: uid }) => uid === 2004);
+  const { actor } = JSON.parse(denial?.event ?? '{}') as { actor: { user: { name: string } } };
+  expect(denial).toMatchObject({
+    actor: actor.user.name.toWellFormed(),
+    severity: expect.stringMatching(/Medium|High/) as string,
+  });
+  expect(new Set(rows.flatMap(Object.keys)).size).toBe(15);
 });
 
 test('a frame of syslog is of printable ASCII but for its values of structured data, and each is counted in octets', () => {

@@ -12,7 +12,7 @@ export const SINK_CODES = {
   },
   SinkUnreachable: {
     audience: ['operator'],
-    what: 'A receiver of events cannot be reached, or its certificate is not trusted.',
+    what: 'A receiver of events cannot be reached, its certificate is not trusted, or it answers with an error of its own (5xx).',
     why: 'Events wait in the log; nothing is lost, and all of it is delivered in order when the receiver is back.',
     fix: 'See chaperone sinks ls for the cause; look at the receiver, its address, its certificate and caFile.',
     retry: 'wait',

@@ -24,6 +24,8 @@ class Receiver implements Sink {
   refuses: (event: Outgoing) => boolean = () => false;
   /** What something before it, that looks into what passes, answers by 403. */
   blocks: (batch: Batch) => boolean = () => false;
+  /** At what it fails by 500. */
+  fails: (event: Outgoing) => boolean = () => false;
   tries = 0;
   probes = 0;
 
@@ -31,6 +33,7 @@ class Receiver implements Sink {
     await Promise.resolve();
     this.tries++;
     if (this.blocks(batch)) throw new SinkError('SinkUnauthorized', 'HTTP 403');
+    if (batch.events.some(this.fails)) throw new SinkError('SinkUnreachable', 'HTTP 500', { failed: true });
     if (this.isAway) throw Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
     if (batch.events.some(this.refuses)) throw new SinkError('SinkRefused', 'HTTP 400');
     this.batches.push(batch);
@@ -41,6 +44,7 @@ class Receiver implements Sink {
     await Promise.resolve();
     this.probes++;
     if (this.blocks({ events: [], checkpoint })) throw new SinkError('SinkUnauthorized', 'HTTP 403');
+    if (this.isAway) throw new SinkError('SinkUnreachable', 'HTTP 500', { failed: true });
   }
 
   close(): Promise<void> {
@@ -76,10 +80,13 @@ let store: DyingStore;
 let receiver: Receiver;
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
 let opened: Collector[] = [];
+/** How far the collector's clock is ahead, ms. */
+let ahead = 0;
 
 beforeEach(async () => {
   store = new DyingStore();
   receiver = new Receiver();
+  ahead = 0;
   directory = await temporaryDirectory();
 });
 afterEach(async () => {
@@ -97,6 +104,7 @@ async function open(changes: object = {}, at = 'a', access = createTokenAccess('
     trust,
     access,
     logger: silent,
+    now: () => Date.now() + ahead,
     sinks: settings === undefined ? [] : [{ ...settings, ...changes }],
     sinkOptions: { open: () => receiver, times: { lingerMs: 2, retryMs: 1 } },
   });
@@ -252,6 +260,47 @@ describe('a sink', () => {
     expect(await (await ask(collector, '/v1/sinks/siem/resend', 'POST')).json()).toEqual({ resent: 0 });
     receiver.blocks = () => false;
     expect(await (await ask(collector, '/v1/sinks/siem/resend', 'POST')).json()).toEqual({ resent: 2 });
+  });
+
+  test('that fails at one event is asked again for an hour; then the event is a dead letter, and the others arrive', async () => {
+    receiver.fails = ({ text }) => text.includes('poison');
+    const collector = await open();
+    await fill(collector, [aSession(), aSession({ text: 'select poison', segments: 1 }), aSession()]);
+    await until('many tries', () => Promise.resolve(receiver.probes > 12));
+    expect(await status(collector)).toMatchObject({
+      state: 'failing',
+      cursor: 3,
+      deadLetters: [],
+      error: { code: 'SinkUnreachable', message: 'HTTP 500' },
+    });
+    ahead = 3_600_000;
+    await until('the first dead letter', async () => (await status(collector)).deadLetters.length === 1);
+    // Of the second the hour begins anew.
+    await until('many tries again', async () => ((await status(collector)).error?.tries ?? 0) > 10);
+    expect((await status(collector)).deadLetters).toMatchObject([{ leaf: 3, cause: 'HTTP 500' }]);
+    ahead = 7_200_000;
+    await until(CHECK, isDone(collector));
+    expect((await status(collector)).deadLetters).toHaveLength(2);
+    expect(new Set(receiver.ids).size).toBe(2 * EVENTS_OF_A_SESSION + 3);
+    expect(await (await ask(collector, '/v1/sinks/siem/resend', 'POST')).json()).toEqual({ resent: 0 });
+    receiver.fails = () => false;
+    expect(await (await ask(collector, '/v1/sinks/siem/resend', 'POST')).json()).toEqual({ resent: 2 });
+    expect(new Set(receiver.ids).size).toBe(2 * EVENTS_OF_A_SESSION + 5);
+  });
+
+  test('that fails at everything for hours is away, and nothing is a dead letter', async () => {
+    receiver.fails = () => true;
+    receiver.isAway = true;
+    const collector = await open();
+    await fill(collector, aFew());
+    await until('some tries', () => Promise.resolve(receiver.tries > 5));
+    ahead = 36_000_000;
+    const { tries } = receiver;
+    await until('tries hours later', () => Promise.resolve(receiver.tries > tries + 3));
+    expect(await status(collector)).toMatchObject({ state: 'failing', cursor: 0, deadLetters: [] });
+    Object.assign(receiver, { fails: () => false, isAway: false });
+    await until(CHECK, isDone(collector));
+    expect(receiver.ids).toHaveLength(4 * EVENTS_OF_A_SESSION);
   });
 
   test('that lets us send nothing at all stops and says so, and makes no dead letter of anything', async () => {

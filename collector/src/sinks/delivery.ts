@@ -16,6 +16,9 @@ const LAST_RETRY_MS = 300_000;
 const MAX_RETRY_AFTER_MS = 3_600_000;
 /** What may be about what was sent as well as about who sent it. */
 const AMBIGUOUS: ReadonlySet<SinkErrorCode> = new Set(['SinkUnauthorized', 'SinkMisconfigured']);
+/** An event at which a receiver fails that takes a checkpoint is tried so often and for so long, in ms, before it is a dead letter. */
+const FAILED_TRIES = 10;
+const FAILED_MS = 3_600_000;
 /** Entries that one look goes through, of which most have few events or none. */
 const MAX_ENTRIES = 4_096;
 
@@ -74,6 +77,8 @@ export class Delivery {
   #most: number;
   #failures = 0;
   #error: DeliveryStatus['error'];
+  /** The event at which the receiver fails, alone. */
+  #stuck: { readonly id: string; readonly since: number; tries: number } | undefined;
   #jobs: (() => Promise<void>)[] = [];
 
   constructor(options: DeliveryOptions) {
@@ -231,19 +236,32 @@ export class Delivery {
   /**
    * What the receiver has against these events themselves; undefined where it has confirmed them. Rejects with what it has against us, or why it
    * says nothing now. Something before a receiver that dislikes a text answers as one does that dislikes a token: what tells them apart is
-   * whether a checkpoint alone is taken. One event alone is tried again behind that, so that a moment's answer makes no dead letter.
+   * whether a checkpoint alone is taken. One event alone is tried again behind that, so that a moment's answer makes no dead letter. A receiver
+   * that fails (5xx) is told from one that fails at an event in the same way; since it may only have been busy, that takes an hour.
    */
   async #refusal(batch: Batch): Promise<SinkError | undefined> {
     const { sink } = this.#o;
     const signal = this.#stop.signal;
     const said = await answerOf(sink.deliver(batch, signal));
     if (said === undefined || said.code === 'SinkRefused') return said;
-    if (!AMBIGUOUS.has(said.code) || sink.probe === undefined) throw said;
+    if (!(AMBIGUOUS.has(said.code) || said.failed) || sink.probe === undefined) throw said;
     if ((await answerOf(sink.probe(batch.checkpoint, signal))) !== undefined) throw said;
     if (batch.events.length > 1) return said;
+    if (said.failed) {
+      if (this.#isStuck(batch.events[0]?.id ?? '')) return said;
+      throw said;
+    }
     const again = await answerOf(sink.deliver(batch, signal));
     if (again !== undefined && again.code !== said.code) throw again;
     return again;
+  }
+
+  /** Counts a try of an event at which the receiver failed; true once that was often and long enough. One that is a dead letter is stuck. */
+  #isStuck(id: string): boolean {
+    if (this.#state?.dead.some((letter) => letter.id === id)) return true;
+    const now = this.#o.now();
+    if (this.#stuck?.id !== id) this.#stuck = { id, since: now, tries: 0 };
+    return ++this.#stuck.tries >= FAILED_TRIES && now - this.#stuck.since >= FAILED_MS;
   }
 
   /** ms until the next try. */

@@ -19,11 +19,18 @@ export class SinkError extends Error {
   readonly code: SinkErrorCode;
   /** How long the receiver wants to be left alone. */
   readonly retryAfterMs: number | undefined;
+  /** Whether the receiver was there and failed: it may do so for everything, or for this alone. */
+  readonly failed: boolean;
 
-  constructor(code: SinkErrorCode, message: string, options?: ErrorOptions & { readonly retryAfterMs?: number | undefined }) {
+  constructor(
+    code: SinkErrorCode,
+    message: string,
+    options?: ErrorOptions & { readonly retryAfterMs?: number | undefined; readonly failed?: boolean },
+  ) {
     super(message, options);
     this.code = code;
     this.retryAfterMs = options?.retryAfterMs;
+    this.failed = options?.failed ?? false;
   }
 }
 

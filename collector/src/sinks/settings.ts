@@ -69,6 +69,7 @@ const Bucket = z.strictObject({
   region: text,
   endpoint: https.optional(),
   pathStyle: z.boolean().default(false),
+  format: z.enum(['ndjson', 'parquet']).default('ndjson'),
   credentialsFile: file.optional(),
   caFile: file.optional(),
 });

@@ -74,6 +74,8 @@ export class Outbox {
   #keptBytes = 0;
   #count = 0;
   #failing = false;
+  /** While the transport fails, when one segment tries whether it works again, however long the others still wait. */
+  #probeAt = 0;
   #stopped = false;
   unreadable = 0;
 
@@ -186,12 +188,15 @@ export class Outbox {
         const held = this.#options.log.size;
         await withTimeout(this.#options.delivery.deliver(segment, { session, number, held }), DELIVER_TIMEOUT_MS);
         entry.delivered = true;
+        // How long its receipt may take has nothing to do with how long the broker was away.
+        if (entry.failures > 0) entry.attempts = 1;
         entry.failures = 0;
         this.#retryFailed();
       }
     } catch (error) {
       entry.failures++;
       this.#failing = true;
+      this.#probeAt = this.#options.monotonic() + this.#options.redeliverAfterMs;
       this.#options.logger.warn('a segment could not be delivered and will be sent again', {
         session,
         number,
@@ -256,9 +261,11 @@ export class Outbox {
 
   #sweep(): void {
     const now = this.#options.monotonic();
+    let probes = this.#failing && this.#probeAt <= now;
     for (const session of this.#entries.values())
       for (const entry of session.values())
-        if (entry.state === 'waiting' && entry.dueAt <= now) {
+        if (entry.state === 'waiting' && (entry.dueAt <= now || (probes && entry.failures > 0))) {
+          probes &&= entry.failures === 0;
           entry.state = 'ready';
           this.#ready.push(entry);
         }

@@ -54,12 +54,16 @@ class Transport implements Delivery {
   readonly got = new Map<string, Map<number, Buffer>>();
   mode: 'receipts' | 'silent' | 'down' = 'receipts';
   deliveries = 0;
+  refused = 0;
   log = new MemoryLog();
   #held = 0;
   #listener: (receipt: Uint8Array) => void = () => undefined;
 
   deliver(parcel: Buffer, { session, number, held }: Sent): Promise<void> {
-    if (this.mode === 'down') return Promise.reject(new Error('down'));
+    if (this.mode === 'down') {
+      this.refused++;
+      return Promise.reject(new Error('down'));
+    }
     this.deliveries++;
     const segment = segmentOf(parcel);
     const segments = this.got.get(session) ?? new Map<number, Buffer>();
@@ -350,6 +354,24 @@ describe('the spool', () => {
     expect(await recording.flush(50)).toEqual({ unacknowledged: 1 });
     expect(recording.status().unacknowledged).toBe(1);
     expect(readdirSync(paths.directory)).toContain(`${session}.0.seg`);
+    transport.acknowledge({ session, number: 0 });
+    await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
+  });
+
+  test('is sent soon after the transport works again, however long it did not', async () => {
+    const { start, transport } = await aSpool();
+    transport.mode = 'down';
+    const recording = await start();
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'synced');
+    await recorder.append(closing, 'synced');
+    await recorder.close();
+    // Were the wait to double each time, so many would take half a minute.
+    await eventually('many attempts', () => (transport.refused >= 14 ? true : undefined));
+    transport.mode = 'silent';
+    // That many failures do not make the wait for a receipt longer either.
+    await eventually('it, twice', () => (transport.deliveries >= 2 ? true : undefined));
     transport.acknowledge({ session, number: 0 });
     await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
   });

@@ -11,6 +11,7 @@ export interface BucketSettings {
   readonly region: string;
   readonly endpoint?: string | undefined;
   readonly pathStyle: boolean;
+  readonly format: 'ndjson' | 'parquet';
   /** As Amazon's tools read it. Default: where they look for themselves. */
   readonly credentialsFile?: string | undefined;
   readonly caFile?: string | undefined;
@@ -26,7 +27,7 @@ const DIGITS = 12;
 const DIGEST_DIGITS = 32;
 
 /**
- * Objects of NDJSON, `YYYY/MM/DD/FIRST-LAST.DIGEST.ndjson` by the events in them, and beside each new checkpoint `checkpoints/SIZE.DIGEST`. What
+ * Objects of NDJSON or Parquet, `YYYY/MM/DD/FIRST-LAST.DIGEST.ndjson` or `….parquet` by the events in them, and beside each new checkpoint `checkpoints/SIZE.DIGEST`. What
  * was stored under a name stays: the same events again are the same object. Where an object ends a batch, its bytes were seen to be these:
  * somebody who writes into the bucket could else have put another one there, and the batch would count as delivered.
  */
@@ -34,7 +35,7 @@ export function openBucket(settings: BucketSettings, now: () => number, limits =
   let store: ObjectStore | undefined;
   const opened = async (): Promise<ObjectStore> => {
     if (store !== undefined) return store;
-    const { credentialsFile, caFile, endpoint, ...rest } = settings;
+    const { credentialsFile, caFile, endpoint, format: _, ...rest } = settings;
     const [credentials, ca] = await Promise.all([readOptional(credentialsFile), readOptional(caFile)]);
     const s3: S3Settings = {
       ...rest,
@@ -59,7 +60,7 @@ export function openBucket(settings: BucketSettings, now: () => number, limits =
         const bucket = await opened();
         const { events, checkpoint } = batch;
         const place = { store: bucket, at: now() };
-        await put(nameOf(batch, now()), '.ndjson', Buffer.from(`${events.map(({ text }) => text).join('\n')}\n`), place);
+        await put(nameOf(batch, now()), `.${settings.format}`, await FORMATS[settings.format](events), place);
         await put(`checkpoints/${String(checkpoint.size).padStart(DIGITS, '0')}`, '', Buffer.from(checkpoint.note), place);
       } catch (error) {
         // Credentials may be others by then.
@@ -70,6 +71,12 @@ export function openBucket(settings: BucketSettings, now: () => number, limits =
     close: () => Promise.resolve(close()),
   };
 }
+
+const FORMATS: Readonly<Record<BucketSettings['format'], (events: Batch['events']) => Buffer | Promise<Buffer>>> = {
+  ndjson: (events) => Buffer.from(`${events.map(({ text }) => text).join('\n')}\n`),
+  // Likewise its encoder.
+  parquet: async (events) => (await import('./parquet.ts')).encodeParquet(events),
+};
 
 /** Stores bytes under a name with their digest in it. Rejects with SinkError SinkMisconfigured where something else stands there. */
 async function put(

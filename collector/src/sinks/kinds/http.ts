@@ -88,7 +88,7 @@ const STATUSES: Readonly<Record<number, SinkErrorCode>> = {
 export function demandSuccess({ status, retryAfterMs }: Answer): void {
   if (status >= 200 && status < 300) return;
   const code = STATUSES[status] ?? (status >= 300 && status < 500 ? 'SinkMisconfigured' : 'SinkUnreachable');
-  throw new SinkError(code, `HTTP ${status}`, { retryAfterMs });
+  throw new SinkError(code, `HTTP ${status}`, { retryAfterMs, failed: code === 'SinkUnreachable' });
 }
 
 export function parseJson(text: string): unknown {
