@@ -40,6 +40,7 @@ describe('the RFC 6962 tree', () => {
         .digest(),
     );
     expect(records.map((record, at) => saltedLeafHash(salts[at] ?? record, record))).toEqual(expected);
-    expect(saltedLeafHashes(salts, records)).toEqual(Buffer.concat(expected));
+    expect(saltedLeafHashes(Buffer.concat(salts), records)).toEqual(Buffer.concat(expected));
+    expect(saltedLeafHashes(Buffer.alloc(0), [])).toEqual(Buffer.alloc(0));
   });
 });

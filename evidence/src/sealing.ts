@@ -25,11 +25,10 @@ export class SegmentKeys {
     this.#records = keys.subarray(KEY_BYTES);
   }
 
-  /** The salts of so many records: the keystream of AES-256-CTR from zero on, a block for each. */
-  salts(count: number): Buffer[] {
+  /** The salts of so many records, one behind the other: the keystream of AES-256-CTR from zero on, a block for each. */
+  salts(count: number): Buffer {
     const cipher = createCipheriv('aes-256-ctr', this.#records, Buffer.alloc(RECORD_SALT_BYTES));
-    const stream = cipher.update(Buffer.alloc(count * RECORD_SALT_BYTES));
-    return Array.from({ length: count }, (_, at) => stream.subarray(at * RECORD_SALT_BYTES, (at + 1) * RECORD_SALT_BYTES));
+    return cipher.update(Buffer.alloc(count * RECORD_SALT_BYTES));
   }
 
   /** AES-256-GCM, in the pieces that stand one behind the other: ciphertext and tag. */
