@@ -19,8 +19,12 @@ function works(turns: Turns) {
   return {
     of: (key: string, name: string) => turns.of(key, begin(name)),
     alone: (name: string) => turns.alone(begin(name)),
-    async end(name: string, how: 'resolve' | 'reject' = 'resolve') {
-      ends.get(name)?.[how](how === 'reject' ? new Error(name) : undefined);
+    async end(name: string) {
+      ends.get(name)?.resolve();
+      await nextTurn();
+    },
+    async fail(name: string) {
+      ends.get(name)?.reject(new Error(name));
       await nextTurn();
     },
     /** What happened since it was asked last. */
@@ -74,11 +78,11 @@ test('what is to be alone waits for all before it, and all after it waits for th
 });
 
 test('what fails, fails for who asked for it and holds nobody up', async () => {
-  const { of, alone, end, seen } = works(new Turns(1));
+  const { of, alone, fail, seen } = works(new Turns(1));
   const [first, second] = [of('a', 'a1'), alone('one')];
   void of('a', 'a2');
-  await Promise.all([expect(first).rejects.toThrow('a1'), end('a1', 'reject')]);
+  await Promise.all([expect(first).rejects.toThrow('a1'), fail('a1')]);
   expect(await seen()).toBe('+a1 +one');
-  await Promise.all([expect(second).rejects.toThrow('one'), end('one', 'reject')]);
+  await Promise.all([expect(second).rejects.toThrow('one'), fail('one')]);
   expect(await seen()).toBe('+a2');
 });
