@@ -19,16 +19,16 @@ function works(turns: Turns) {
   return {
     of: (key: string, name: string) => turns.of(key, begin(name)),
     alone: (name: string) => turns.alone(begin(name)),
-    async end(name: string) {
+    end: async (name: string): Promise<void> => {
       ends.get(name)?.resolve();
       await nextTurn();
     },
-    async fail(name: string) {
+    fail: async (name: string): Promise<void> => {
       ends.get(name)?.reject(new Error(name));
       await nextTurn();
     },
     /** What happened since it was asked last. */
-    async seen(): Promise<string> {
+    seen: async (): Promise<string> => {
       await nextTurn();
       return log.splice(0).join(' ');
     },

@@ -16,11 +16,15 @@ export class Turns {
 
   of<T>(key: string, work: () => Promise<T>): Promise<T> {
     const next = (this.#last.get(key) ?? this.#alone).then(() => this.#oneOfMany(work));
-    const over = settled(next).then(() => {
-      if (this.#last.get(key) === over) this.#last.delete(key);
-    });
+    const over = settled(next);
     this.#last.set(key, over);
+    // Never rejects.
+    void over.then(() => this.#forget(key, over));
     return next;
+  }
+
+  #forget(key: string, over: Promise<void>): void {
+    if (this.#last.get(key) === over) this.#last.delete(key);
   }
 
   alone<T>(work: () => Promise<T>): Promise<T> {

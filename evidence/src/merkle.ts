@@ -8,7 +8,7 @@ const MAX_JOINED_BYTES = 4096;
 /** What is hashed now; used within one call. */
 const joined = Buffer.alloc(MAX_JOINED_BYTES);
 /** Its beginnings by their lengths, made when they are needed: one for each hash would cost a tenth of what the hash does. */
-const beginnings: (Buffer | undefined)[] = new Array<undefined>(MAX_JOINED_BYTES + 1).fill(undefined);
+const beginnings = Array.from<Buffer | undefined>({ length: MAX_JOINED_BYTES + 1 });
 const PAIR_BYTES = 1 + 2 * HASH_BYTES;
 const pair = Buffer.alloc(PAIR_BYTES, 1);
 

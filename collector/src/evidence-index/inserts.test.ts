@@ -1,11 +1,18 @@
 import { join } from 'node:path';
-import { verifySegment } from '@chaperone/evidence';
+import { type ReadSegment, verifySegment } from '@chaperone/evidence';
 import { temporaryDirectory } from '@chaperone/testing';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { aSession, silent, trust } from '../evidence.fixture.ts';
 import { ENGINES } from './engines.test-support.ts';
 import { EvidenceIndex } from './evidence-index.ts';
 import { openFile } from './open-file.ts';
+
+function segmentsOf(of: Parameters<typeof aSession>[0]): ReadSegment[] {
+  const { sealed, key } = aSession(of);
+  return sealed.map(({ bytes }) => verifySegment(bytes, trust, key));
+}
+/** Rows of every driver are objects of another kind. */
+const plain = (dump: unknown): unknown => JSON.parse(JSON.stringify(dump));
 
 describe.each(ENGINES)('segments that are put into an index in $engine at once', ({ use }) => {
   const newIndex = use();
@@ -25,10 +32,6 @@ describe.each(ENGINES)('segments that are put into an index in $engine at once',
     onTestFinished(() => engine.close());
     return { index, asked: () => transactions };
   }
-  const segmentsOf = (of: Parameters<typeof aSession>[0]) => {
-    const { sealed, key } = aSession(of);
-    return sealed.map(({ bytes }) => verifySegment(bytes, trust, key));
-  };
 
   test('share a transaction, also those of one session in any order, and one that comes twice', async () => {
     const { index, asked } = await anIndex();
@@ -39,8 +42,7 @@ describe.each(ENGINES)('segments that are put into an index in $engine at once',
     const apart = await anIndex();
     for (const segment of [...one, ...other]) await apart.index.insert(segment, 7);
     expect(apart.asked()).toBe(7);
-    const sorted = (dump: unknown) => JSON.parse(JSON.stringify(dump)) as unknown;
-    expect(sorted(await index.dump())).toEqual(sorted(await apart.index.dump()));
+    expect(plain(await index.dump())).toEqual(plain(await apart.index.dump()));
   });
 
   test('say up to where nothing is missing, whatever came before', async () => {

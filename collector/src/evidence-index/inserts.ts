@@ -22,7 +22,7 @@ interface Waiting extends NewSegment {
 export class Inserts {
   readonly #engine: IndexEngine;
   readonly #waiting: Waiting[] = [];
-  #running: Promise<void> | undefined;
+  #isRunning = false;
 
   constructor(engine: IndexEngine) {
     this.#engine = engine;
@@ -32,17 +32,19 @@ export class Inserts {
   add(segment: NewSegment): Promise<void> {
     const done = Promise.withResolvers<void>();
     this.#waiting.push({ ...segment, done });
-    this.#running ??= this.#run();
+    // It tells those who wait by itself.
+    if (!this.#isRunning) void this.#run();
     return done.promise;
   }
 
   async #run(): Promise<void> {
+    this.#isRunning = true;
     while (this.#waiting.length > 0) {
       // Together with what else comes in this turn.
       await new Promise(setImmediate);
       await this.#insert(this.#waiting.splice(0, BATCH));
     }
-    this.#running = undefined;
+    this.#isRunning = false;
   }
 
   async #insert(batch: readonly Waiting[]): Promise<void> {
