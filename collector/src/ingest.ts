@@ -6,11 +6,13 @@ import {
   type Trust,
   type VerifiedSegment,
   verifySegment,
+  type WrappedKey,
 } from '@chaperone/evidence';
 import type { Conflict, EvidenceIndex } from './evidence-index/evidence-index.ts';
 import type { SessionKeys } from './keys/session-keys.ts';
 import type { Sequencer } from './log/sequencer.ts';
 import type { Objects } from './objects/index.ts';
+import { Turns } from './turns.ts';
 
 export interface Logger {
   info(message: string, fields?: Record<string, unknown>): void;
@@ -44,6 +46,8 @@ type Taken =
 
 /** More contradictions of one session than this are refused without keeping them: nobody fills the disk that way. */
 const MAX_CONFLICTS_KEPT = 16;
+/** Sessions of which a segment is taken in at once; each is open in memory then, with some megabytes at most. */
+const MAX_AT_ONCE = 16;
 
 export interface IngestOptions {
   readonly objects: Objects;
@@ -53,13 +57,13 @@ export interface IngestOptions {
   readonly logger: Logger;
 }
 
-/** A segment that can be kept; of a session that was erased without what its records say. */
-type Readable = VerifiedSegment & Partial<SegmentContent>;
-
-/** Takes segments in, one after another. Rejects only where our own store, log or index fails; then nothing was promised. */
+/**
+ * Takes segments in, those of one session one after another: nothing that one session's may contradict is another's. Rejects only where our
+ * own store, log or index fails; then nothing was promised.
+ */
 export class Ingest {
   readonly #options: IngestOptions & { readonly sequencer: Sequencer };
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns(MAX_AT_ONCE);
 
   constructor(options: IngestOptions & { readonly sequencer: Sequencer }) {
     this.#options = options;
@@ -67,7 +71,7 @@ export class Ingest {
 
   /** What is stored or known is in the log when this resolves. */
   async ingest(parcel: Buffer, sender?: Sender): Promise<IngestOutcome> {
-    const taken = await this.alone(() => this.#ingest(parcel, sender));
+    const taken = await this.#take(parcel, sender);
     if (taken.kind === 'refused') return taken;
     const { segment, kind } = taken;
     const { session, number } = segment.header;
@@ -77,18 +81,30 @@ export class Ingest {
 
   /** Does something to objects or index while nothing is taken in. */
   alone<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#last.then(work);
-    this.#last = next.catch(() => undefined);
-    return next;
+    return this.#turns.alone(work);
   }
 
-  async #ingest(parcel: Buffer, sender: Sender | undefined): Promise<Taken> {
-    const { index, objects, logger } = this.#options;
-    const taken = await this.#read(parcel);
-    if (typeof taken === 'string') return { kind: 'refused', code: taken };
-    const { segment, bytes, keepKey } = taken;
+  async #take(parcel: Buffer, sender: Sender | undefined): Promise<Taken> {
+    try {
+      const { key, segment } = decodeParcel(parcel);
+      return await this.#turns.of(key.session, () => this.#ingest(key, segment, sender));
+    } catch (error) {
+      if (!(error instanceof EvidenceError)) throw error;
+      this.#options.logger.warn('a segment was refused', { code: error.code, bytes: parcel.length });
+      return { kind: 'refused', code: error.code };
+    }
+  }
+
+  /** Rejects with EvidenceError too. */
+  async #ingest(wrapped: WrappedKey, bytes: Buffer, sender: Sender | undefined): Promise<Taken> {
+    const { index, objects, logger, trust } = this.#options;
+    const segment = verifySegment(bytes, trust);
     const { session, number } = segment.header;
     const { nkey } = segment.signer;
+    // In whose turn this is.
+    if (wrapped.session !== session)
+      throw new EvidenceError('KeyUnusable', 'the key that came with the segment is of another one');
+    const { content, keepKey } = await this.#read(segment, wrapped);
     if (sender !== undefined && (sender.nkey !== nkey || sender.session !== session))
       return { kind: 'refused', code: 'SubjectMismatch' };
     const known = await index.segment(session, number);
@@ -106,29 +122,25 @@ export class Ingest {
       return { kind: 'refused', code: conflict.code };
     }
     await keepKey();
-    await index.insert(segment, await objects.put('seg', segment.digest, bytes));
+    await index.insert({ ...segment, ...content }, await objects.put('seg', segment.digest, bytes));
     return { kind: 'stored', segment };
   }
 
   /**
-   * What is in a parcel, or the code that says why it is refused. Nothing is taken that cannot be read: its receipt would free the only
-   * copy that could have been. Of a session that was erased nobody is to read anything, and its key is not kept again.
+   * Nothing is taken that cannot be read: its receipt would free the only copy that could have been. Of a session that was erased nobody is
+   * to read anything, and its key is not kept again.
    */
-  async #read(parcel: Buffer): Promise<{ segment: Readable; bytes: Buffer; keepKey: () => Promise<void> } | string> {
-    const { keys, trust, index, logger } = this.#options;
-    try {
-      const { key: wrapped, segment: bytes } = decodeParcel(parcel);
-      const segment = verifySegment(bytes, trust);
-      const { session } = segment.header;
-      if ((await index.leaves.standing([session])).erased.has(session))
-        return { segment, bytes, keepKey: () => Promise.resolve() };
-      const key = await keys.unwrap(wrapped, segment.header);
-      return { segment: readSegment(segment, key), bytes, keepKey: () => keys.keep(wrapped, key) };
-    } catch (error) {
-      if (!(error instanceof EvidenceError)) throw error;
-      logger.warn('a segment was refused', { code: error.code, bytes: parcel.length });
-      return error.code;
-    }
+  async #read(
+    segment: VerifiedSegment,
+    wrapped: WrappedKey,
+  ): Promise<{ content: SegmentContent | undefined; keepKey: () => Promise<void> }> {
+    const { keys, index } = this.#options;
+    const { session } = segment.header;
+    if ((await index.leaves.standing([session])).erased.has(session))
+      return { content: undefined, keepKey: () => Promise.resolve() };
+    const key = await keys.unwrap(wrapped, segment.header);
+    const { records, texts } = readSegment(segment, key);
+    return { content: { records, texts }, keepKey: () => keys.keep(wrapped, key) };
   }
 
   async recordConflict(segment: VerifiedSegment, conflict: Conflict, at: number): Promise<void> {

@@ -8,3 +8,8 @@ test('whatever operation of the store is the last before the process or the powe
   const output = execFileSync(process.execPath, [join(import.meta.dirname, 'crashes.ts'), ...args], { encoding: 'utf8' });
   expect(output).toBe('{"tried":7}\n');
 });
+
+test('objects that are stored at once where no directory is yet are there when the power goes after the promise', () => {
+  const output = execFileSync(process.execPath, [join(import.meta.dirname, 'stored-at-once.ts')], { encoding: 'utf8' });
+  expect(output).toBe('{"promised":14}\n');
+});

@@ -5,19 +5,12 @@ import {
   type SegmentContent,
   type VerifiedSegment,
 } from '@chaperone/evidence';
-import {
-  type ExpressionBuilder,
-  type ExpressionWrapper,
-  type Kysely,
-  type SelectQueryBuilder,
-  type SqlBool,
-  sql,
-  type Transaction,
-} from 'kysely';
-import { commandsOf, excerpt, type Found, MAX_MATCHES, type Match, newestBySession } from './commands.ts';
+import { type ExpressionBuilder, type ExpressionWrapper, type Kysely, type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
+import { excerpt, type Found, MAX_MATCHES, type Match, newestBySession } from './commands.ts';
 import type { IndexEngine } from './engine.ts';
+import { Inserts } from './inserts.ts';
 import { Leaves } from './leaves.ts';
-import { follows, merge, newSession, rowOf, UNREAD } from './rows.ts';
+import { follows, rowOf, UNREAD } from './rows.ts';
 import type { CommandRow, FindingRow, IndexTables, SegmentRow, SessionRow } from './schema.ts';
 
 /** What a segment contradicts; undefined where it fits. */
@@ -53,9 +46,11 @@ export class EvidenceIndex {
   readonly empty: boolean;
   /** Which segment is which entry of the log. */
   readonly leaves: Leaves;
+  readonly #inserts: Inserts;
 
   constructor(engine: IndexEngine) {
     this.leaves = new Leaves(engine);
+    this.#inserts = new Inserts(engine);
     this.#engine = engine;
     this.#db = engine.db;
     this.empty = engine.empty;
@@ -85,6 +80,18 @@ export class EvidenceIndex {
       .where('session', '=', session)
       .where('number', '=', number)
       .executeTakeFirst();
+  }
+
+  /** A segment and those beside it, by their numbers. */
+  async #near(session: string, number: number): Promise<ReadonlyMap<number, SegmentRow>> {
+    const rows = await this.#db
+      .selectFrom('segments')
+      .selectAll()
+      .where('session', '=', session)
+      .where('number', '>=', number - 1)
+      .where('number', '<=', number + 1)
+      .execute();
+    return new Map(rows.map((row) => [row.number, row]));
   }
 
   /** Segments from the one that holds record `fromSeq` on, in order. */
@@ -287,13 +294,13 @@ export class EvidenceIndex {
     if (known === undefined) return undefined;
     if (known.nkey !== segment.signer.nkey)
       return { code: 'ForeignSession', message: 'another pod has signed this session before' };
-    if ((await this.segment(session, number)) !== undefined)
+    const near = await this.#near(session, number);
+    if (near.has(number))
       return { code: 'SegmentConflict', message: `another segment ${number} of this session is stored already` };
     if (known.key_id !== segment.header.key.id)
       return { code: 'ChainBroken', message: 'the session is sealed under another data key' };
     const row = rowOf(segment, 0);
-    const before = number === 0 ? undefined : await this.segment(session, number - 1);
-    const after = await this.segment(session, number + 1);
+    const [before, after] = [near.get(number - 1), near.get(number + 1)];
     if ((before !== undefined && !follows(before, row)) || (after !== undefined && !follows(row, after)))
       return { code: 'ChainBroken', message: `segment ${number} does not fit the segments beside it` };
     if (row.closes === 1 && known.last_number > number)
@@ -304,30 +311,11 @@ export class EvidenceIndex {
   }
 
   /**
-   * Takes a verified segment in that conflicts with nothing; one transaction. Changes nothing where it is there already. Without its
-   * content, where that was erased, it has what its header says.
+   * Takes a verified segment in that conflicts with nothing. Changes nothing where it is there already. Without its content, where that was
+   * erased, it has what its header says. Resolves when that survives a power loss.
    */
   insert(segment: VerifiedSegment & Partial<SegmentContent>, receivedAt: number): Promise<void> {
-    return this.#engine.transaction(async (tx) => {
-      const row = rowOf(segment, receivedAt);
-      const there = await tx
-        .selectFrom('segments')
-        .select('digest')
-        .where('session', '=', row.session)
-        .where('number', '=', row.number)
-        .executeTakeFirst();
-      // Another collector took it in since it was looked for. A segment that differs fails below, and comes again as a conflict.
-      if (there?.digest === row.digest) return;
-      await tx.insertInto('segments').values(row).execute();
-      const known = await tx.selectFrom('sessions').selectAll().where('session', '=', row.session).executeTakeFirst();
-      const next = merge(known ?? newSession(segment), segment, row);
-      next.high_water = await highWater(tx, next);
-      if (known === undefined) await tx.insertInto('sessions').values(next).execute();
-      else await tx.updateTable('sessions').set(next).where('session', '=', row.session).execute();
-      const { records, texts } = segment;
-      if (records !== undefined && texts !== undefined)
-        await this.#engine.insertCommands(tx, commandsOf({ ...segment, records, texts }));
-    });
+    return this.#inserts.add({ segment, receivedAt });
   }
 
   /** Forgets all that the records of a session said; what its headers say stays. */
@@ -409,21 +397,4 @@ function behind(
       eb('started_at', '<', after.startedAt),
       eb.and([eb('started_at', '=', after.startedAt), eb('sessions.session', '>', after.session)]),
     ]);
-}
-
-async function highWater(tx: Transaction<IndexTables>, session: SessionRow): Promise<number> {
-  const missing = await tx
-    .selectFrom('segments as here')
-    .select('here.number')
-    .where('here.session', '=', session.session)
-    .where('here.number', '>', session.high_water)
-    .orderBy('here.number')
-    .limit(session.last_number - session.high_water)
-    .execute();
-  let high = session.high_water;
-  for (const { number } of missing) {
-    if (number !== high + 1) break;
-    high = number;
-  }
-  return high;
 }

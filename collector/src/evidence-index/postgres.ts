@@ -116,15 +116,16 @@ class PostgresEngine implements IndexEngine {
 
   async insertCommands(tx: Transaction<IndexTables>, rows: readonly CommandRow[]): Promise<void> {
     for (const group of inGroups(rows)) {
-      const words = group.map(({ text, plain }) => wordsOf(`${text} ${plain}`));
+      const column = (name: keyof CommandRow): (string | number)[] => group.map((row) => row[name]);
+      // No word has a blank in it.
+      const words = group.map(({ text, plain }) => wordsOf(`${text} ${plain}`).join(' '));
       await sql`
         INSERT INTO commands (session, seq, at, verdict, scope, text, plain, words)
-        VALUES ${sql.join(
-          group.map(
-            ({ session, seq, at, verdict, scope, text, plain }, row) =>
-              sql`(${session}, ${seq}, ${at}, ${verdict}, ${scope}, ${text}, ${plain}, array_to_tsvector(${words[row]}::text[]))`,
-          ),
-        )}`.execute(tx);
+        SELECT session, seq, at, verdict, scope, text, plain, array_to_tsvector(string_to_array(words, ' '))
+        FROM unnest(
+          ${column('session')}::text[], ${column('seq')}::bigint[], ${column('at')}::double precision[], ${column('verdict')}::text[],
+          ${column('scope')}::text[], ${column('text')}::text[], ${column('plain')}::text[], ${words}::text[]
+        ) AS command (session, seq, at, verdict, scope, text, plain, words)`.execute(tx);
     }
   }
 

@@ -1,6 +1,6 @@
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, type RawBuilder, type SqliteDatabase, SqliteDialect, sql, type Transaction } from 'kysely';
-import { inGroups, scopeOf } from './commands.ts';
+import { scopeOf } from './commands.ts';
 import type { CommandMatch, IndexEngine } from './engine.ts';
 import { type CommandRow, INDEX_VERSION, type IndexTables, TABLES } from './schema.ts';
 
@@ -38,6 +38,10 @@ CREATE VIRTUAL TABLE commands USING fts5(
 INSERT INTO commands (commands, rank) VALUES ('secure-delete', 1);
 `;
 
+/** Statements that stay prepared: there are fewer texts that are used often. */
+const MAX_PREPARED = 256;
+const INSERT_COMMAND = 'INSERT INTO commands (session, seq, at, verdict, scope, text, plain) VALUES (?, ?, ?, ?, ?, ?, ?)';
+
 /**
  * An index in a file. It is locked for this process alone until it is closed, so two collectors can never write one index; commits are
  * synced to disk. Throws what SQLite says where the file cannot be opened or is damaged.
@@ -64,11 +68,13 @@ class SqliteEngine implements IndexEngine {
   readonly db: Kysely<IndexTables>;
   readonly empty: boolean;
   readonly #database: DatabaseSync;
+  readonly #prepared: Prepared;
 
   constructor(database: DatabaseSync, empty: boolean) {
     this.#database = database;
     this.empty = empty;
-    this.db = new Kysely<IndexTables>({ dialect: new SqliteDialect({ database: adapter(database) }) });
+    this.#prepared = new Prepared(database);
+    this.db = new Kysely<IndexTables>({ dialect: new SqliteDialect({ database: adapter(database, this.#prepared) }) });
   }
 
   clear(): Promise<void> {
@@ -85,8 +91,12 @@ class SqliteEngine implements IndexEngine {
     return this.db.transaction().execute(work);
   }
 
-  async insertCommands(tx: Transaction<IndexTables>, rows: readonly CommandRow[]): Promise<void> {
-    for (const group of inGroups(rows)) await tx.insertInto('commands').values(group).execute();
+  /** Each by the same statement, on the one connection that there is: the transaction's. */
+  insertCommands(_: Transaction<IndexTables>, rows: readonly CommandRow[]): Promise<void> {
+    const { statement } = this.#prepared.of(INSERT_COMMAND);
+    for (const { session, seq, at, verdict, scope, text, plain } of rows)
+      statement.run(session, seq, at, verdict, scope, text, plain);
+    return Promise.resolve();
   }
 
   forget(): Promise<void> {
@@ -120,16 +130,43 @@ function clear(database: DatabaseSync): void {
   database.exec(CREATE_TABLES);
 }
 
-function adapter(database: DatabaseSync): SqliteDatabase {
+interface PreparedStatement {
+  readonly statement: StatementSync;
+  /** Whether it answers with rows. */
+  readonly reader: boolean;
+}
+
+/** Statements by their texts, those that were used last. */
+class Prepared {
+  readonly #database: DatabaseSync;
+  readonly #kept = new Map<string, PreparedStatement>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  of(text: string): PreparedStatement {
+    const known = this.#kept.get(text);
+    this.#kept.delete(text);
+    const statement = known?.statement ?? this.#database.prepare(text);
+    const prepared = known ?? { statement, reader: statement.columns().length > 0 };
+    if (this.#kept.size >= MAX_PREPARED) this.#kept.delete(this.#kept.keys().next().value ?? '');
+    this.#kept.set(text, prepared);
+    return prepared;
+  }
+}
+
+function adapter(database: DatabaseSync, prepared: Prepared): SqliteDatabase {
   return {
     close: () => database.close(),
     prepare: (text) => {
-      const statement = database.prepare(text);
+      const { statement, reader } = prepared.of(text);
       return {
-        reader: statement.columns().length > 0,
+        reader,
         all: (parameters) => statement.all(...inputs(parameters)),
         run: (parameters) => statement.run(...inputs(parameters)),
-        iterate: (parameters) => statement.iterate(...inputs(parameters)) as IterableIterator<unknown>,
+        // Read piece by piece, with others in between that may have the same text.
+        iterate: (parameters) => database.prepare(text).iterate(...inputs(parameters)) as IterableIterator<unknown>,
       };
     },
   };

@@ -125,9 +125,10 @@ export class Sequencer {
       const log = await this.log();
       const { index } = this.#options;
       const fresh: (readonly [string, Waiting])[] = [];
-      for (const [key, each] of batch) {
-        // What an append that was not known to have succeeded left behind.
-        const known = await each.known();
+      // What an append that was not known to have succeeded left behind.
+      const all = await Promise.all(batch.map(([, each]) => each.known()));
+      for (const [at, [key, each]] of batch.entries()) {
+        const known = all[at];
         if (known === undefined) fresh.push([key, each]);
         else this.#settle(key, each, known);
       }

@@ -1,5 +1,5 @@
 import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { sha256 } from './content.ts';
 import { checkName, MAX_OBJECT_BYTES, type ObjectStore, StoreError, type StoredObject } from './store.ts';
 
@@ -8,10 +8,12 @@ const TEMPORARY = '.tmp~';
 /** Objects as files of a directory, which one process alone writes. Their times are the files' own. */
 export class DirectoryStore implements ObjectStore {
   readonly #root: string;
+  /** Those that are there for good, or will be. */
+  readonly #directories = new Map<string, Promise<void>>();
   #writes = 0;
 
   constructor(root: string) {
-    this.#root = root;
+    this.#root = resolve(root);
   }
 
   async create(name: string, bytes: Buffer, at: number): Promise<'created' | 'exists'> {
@@ -19,7 +21,7 @@ export class DirectoryStore implements ObjectStore {
     return failing(`${name} cannot be stored`, async () => {
       const outcome = (await exists(path)) ? 'exists' : await this.#put(path, bytes, at, linkNew);
       // Also for what was there: the process that wrote it may have died before its name was durable.
-      await syncDirectory(dirname(path));
+      await this.#syncNames(dirname(path));
       return outcome;
     });
   }
@@ -29,7 +31,7 @@ export class DirectoryStore implements ObjectStore {
     return failing(`${name} cannot be stored`, async () => {
       if ((await this.get(name))?.version !== version) return 'changed';
       const outcome = await this.#put(path, bytes, at, version === undefined ? linkNew : renameOver);
-      await syncDirectory(dirname(path));
+      await this.#syncNames(dirname(path));
       return outcome === 'exists' ? 'changed' : { version: sha256(bytes) };
     });
   }
@@ -84,7 +86,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async #put(path: string, bytes: Buffer, at: number, place: Place): Promise<'created' | 'exists'> {
-    await makeDirectory(dirname(path), this.#root);
+    await this.#directory(dirname(path));
     const temporary = `${path}${TEMPORARY}${this.#writes++}`;
     try {
       const file = await open(temporary, 'w', 0o600);
@@ -96,9 +98,38 @@ export class DirectoryStore implements ObjectStore {
         await file.close();
       }
       return await place(temporary, path);
+    } catch (error) {
+      // Somebody may have removed some of them.
+      this.#directories.clear();
+      throw error;
     } finally {
       await rm(temporary, { force: true });
     }
+  }
+
+  /** Makes the names in a directory durable, and its own. */
+  async #syncNames(directory: string): Promise<void> {
+    await this.#directory(directory);
+    await syncDirectory(directory);
+  }
+
+  /**
+   * Resolves when a directory is there and its name and those above it are durable. Also of one that was there at the start: the process
+   * that made it may have died before they were.
+   */
+  #directory(path: string): Promise<void> {
+    const known = this.#directories.get(path);
+    if (known !== undefined) return known;
+    const made = this.#makeDirectory(path);
+    this.#directories.set(path, made);
+    made.catch(() => this.#directories.delete(path));
+    return made;
+  }
+
+  async #makeDirectory(path: string): Promise<void> {
+    if (path !== this.#root) await this.#directory(dirname(path));
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    await syncDirectory(dirname(path));
   }
 }
 
@@ -141,13 +172,6 @@ function isCode(error: unknown, code: string): boolean {
 function missing(error: unknown): undefined {
   if (isCode(error, 'ENOENT')) return undefined;
   throw error;
-}
-
-async function makeDirectory(path: string, root: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  // The root's own name too, the first time.
-  for (let at = path; at.startsWith(root); at = dirname(at)) await syncDirectory(dirname(at));
 }
 
 /** Makes what was named, renamed or removed in a directory durable. */

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   decodeLeaf,
+  decodeParcel,
   encodeParcel,
   EvidenceLedger,
   noteSigner,
@@ -380,6 +381,15 @@ describe('a segment', () => {
     expect(readdirSync(join(path, 'objects'))).not.toContain('seg');
     expect(readdirSync(join(path, 'objects'))).not.toContain('keys');
     expect(await collector.ingest(sealed[0]?.parcel ?? Buffer.alloc(0))).toMatchObject({ kind: 'stored' });
+  });
+
+  test('of a session that was erased is refused where the key beside it is of another, in whose turn it would come', async () => {
+    const { collector, one, other } = await filled();
+    await order(collector, one.session, 'erasure');
+    const [segment, parcel] = [one.sealed[0]?.bytes ?? Buffer.alloc(0), other.sealed[0]?.parcel ?? Buffer.alloc(0)];
+    const outcome = await collector.ingest(encodeParcel({ key: decodeParcel(parcel).key, segment }));
+    expect(outcome).toEqual({ kind: 'refused', code: 'KeyUnusable' });
+    expect(await collector.ingest(one.sealed[0]?.parcel ?? Buffer.alloc(0))).toMatchObject({ kind: 'duplicate' });
   });
 
   test('is read by a collector whose reader has a newer key beside the old one', async () => {
