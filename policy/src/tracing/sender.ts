@@ -5,45 +5,34 @@ export type Sent =
   | { readonly kind: 'again'; readonly why: string; readonly afterMs: number | undefined };
 export type Sender = (body: string) => Promise<Sent>;
 
-/** As `fetch` of the platform. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+/** Posts JSON; follows nobody elsewhere, waits a bounded time, reads a bounded answer. Rejects where none came. */
+export type Post = (
+  url: string,
+  body: string,
+) => Promise<{ readonly status: number; readonly retryAfter: string | undefined; readonly text: string }>;
 
-const TIMEOUT_MS = 10_000;
-/** Longer answers are not read; they would only say what was wrong. */
-const MAX_ANSWER = 4096;
 const MAX_AFTER_S = 60;
 /** "OTLP Specification", Retryable Response Codes. */
 const RETRYABLE = new Set([429, 502, 503, 504]);
 
-/** Posts to `/v1/traces` of an OTLP/HTTP receiver. Follows nobody elsewhere, waits a bounded time, never rejects. */
-export function otlpSender(endpoint: string, fetch: Fetch): Sender {
+/** Sends to `/v1/traces` of an OTLP/HTTP receiver. Never rejects. */
+export function otlpSender(endpoint: string, post: Post): Sender {
   const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`;
   return async (body) => {
     try {
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body,
-        redirect: 'error',
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-      return await read(response);
-    } catch (error) {
-      return { kind: 'again', why: error instanceof Error ? error.name : 'Error', afterMs: undefined };
+      const { status, retryAfter = '', text } = await post(url, body);
+      if (status >= 200 && status < 300) return { kind: 'taken', rejected: rejectedIn(text) };
+      const why = `HTTP ${status}`;
+      if (!RETRYABLE.has(status)) return { kind: 'refused', why };
+      return {
+        kind: 'again',
+        why,
+        afterMs: /^\d{1,5}$/.test(retryAfter) ? Math.min(MAX_AFTER_S, Number(retryAfter)) * 1_000 : undefined,
+      };
+    } catch {
+      return { kind: 'again', why: 'no answer', afterMs: undefined };
     }
   };
-}
-
-async function read(response: Response): Promise<Sent> {
-  const { status, ok, headers } = response;
-  const isShort = Number(headers.get('content-length') ?? Infinity) <= MAX_ANSWER;
-  const text = ok && isShort ? await response.text() : '';
-  if (!response.bodyUsed) await response.body?.cancel();
-  if (ok) return { kind: 'taken', rejected: rejectedIn(text) };
-  const why = `HTTP ${status}`;
-  if (!RETRYABLE.has(status)) return { kind: 'refused', why };
-  const after = headers.get('retry-after') ?? '';
-  return { kind: 'again', why, afterMs: /^\d{1,5}$/.test(after) ? Math.min(MAX_AFTER_S, Number(after)) * 1_000 : undefined };
 }
 
 /** ExportTracePartialSuccess; an int64 is a string or a number in protobuf's JSON. */
