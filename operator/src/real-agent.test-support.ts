@@ -2,6 +2,9 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 
+const say = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
+const why = (error: unknown): string => (error instanceof Error ? error.message : 'unknown');
+
 /**
  * An agent with a stock client: `node real-agent.test-support.ts CA`. A line of JSON asks it to run a statement in one of its sessions,
  * a line of JSON answers; one more says how a session ended that it did not end itself.
@@ -9,8 +12,6 @@ import { Client } from 'pg';
 if (import.meta.main) {
   const ca = readFileSync(process.argv[2] ?? '', 'utf8');
   const sessions = new Map<string, Promise<Client>>();
-  const say = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
-  const why = (error: unknown): string => (error instanceof Error ? error.message : 'unknown');
 
   const open = async (session: string, host: string): Promise<Client> => {
     const client = new Client({ host, port: 5432, user: 'bot', database: 'orders', ssl: { ca } });

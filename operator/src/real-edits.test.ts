@@ -179,20 +179,27 @@ class Edits {
       if (!this.#stop.signal.aborted) this.faults.push(`the watch ended: ${String(error)}`);
     });
   }
-  #judge({ metadata, spec, status }: Conditioned): void {
-    const { uid = '', generation = 0, name } = metadata;
-    const observed = status?.observedGeneration ?? 0;
-    const fault = (what: string): void => void this.faults.push(`${name} ${generation} of ${uid}: ${what}`);
-    if (observed > generation) fault(`observed ${observed}`);
-    if (observed < (this.#observed.get(uid) ?? 0)) fault(`observed ${observed} after ${this.#observed.get(uid)}`);
+  #judge(object: Conditioned): void {
+    const { uid = '', generation = 0, name } = object.metadata;
+    const observed = object.status?.observedGeneration ?? 0;
+    const before = this.#observed.get(uid) ?? 0;
     this.#observed.set(uid, observed);
-    if (observed === 0 || observed !== generation) return;
-    const labels = (spec.sensitive ?? []).map(({ label }) => label).join(',');
-    if (spec.sensitive !== undefined && status?.labels !== labels) fault(`labels ${status?.labels} of ${labels}`);
-    const rules = spec.rules ?? [];
-    if (spec.rules !== undefined && status?.rules !== rules.length) fault(`${status?.rules} rules of ${rules.length}`);
-    const isHeld = rules.every((rule) => this.snapshots.some((snapshot) => snapshot.includes(`"${rule.name}"`)));
-    if (status?.programmed === '1/1' && !isHeld) fault('programmed before any sidecar had it');
+    const wrong = [
+      ...(observed > generation ? [`observed ${observed}`] : []),
+      ...(observed < before ? [`observed ${observed} after ${before}`] : []),
+      ...(observed > 0 && observed === generation ? this.#untrue(object) : []),
+    ];
+    this.faults.push(...wrong.map((what) => `${name} ${generation} of ${uid}: ${what}`));
+  }
+  /** What a status says of this generation that is not so. */
+  #untrue({ spec: { sensitive, rules }, status = {} }: Conditioned): string[] {
+    const labels = sensitive?.map(({ label }) => label).join(',');
+    const isHeld = rules?.every(({ name }) => this.snapshots.some((snapshot) => snapshot.includes(`"${name}"`)));
+    return [
+      ...(status.labels === labels ? [] : [`labels ${status.labels} of ${labels}`]),
+      ...(status.rules === rules?.length ? [] : [`${status.rules} rules of ${rules?.length}`]),
+      ...(status.programmed === '1/1' && isHeld !== true ? ['programmed before any sidecar had it'] : []),
+    ];
   }
 }
 

@@ -117,7 +117,7 @@ export class RealPod implements AsyncDisposable {
       throw new Error(this.sidecarSaid, { cause });
     });
     const ca = await getObject(cluster.kube, KINDS.configMaps, { namespace: AGENTS, name: 'chaperone-ca' });
-    await writeFile(this.path('ca.crt'), (ca?.data as Record<string, string>)['ca.crt'] ?? '');
+    await writeFile(this.path('ca.crt'), (ca?.data as Record<string, string> | undefined)?.['ca.crt'] ?? '');
     this.#startAgent();
   }
 

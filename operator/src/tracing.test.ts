@@ -28,12 +28,13 @@ function aTracer(): { tracer: Tracer; lines: string[] } {
   return { tracer: new Tracer({ send, resource: {}, ratio: 1, random: randomBytes, everyMs: 10 }), lines };
 }
 
+const work = async (key: string): Promise<undefined> => {
+  if (key === 'policy:agents/bad') throw new ApiError(500, 'InternalError', 'canary');
+  if (key === 'namespace:agents') throw new TypeError('canary');
+};
+
 test('each object that the operator worked on is a span with its kind and name, and how it failed in a word', async () => {
   const { tracer, lines } = aTracer();
-  const work = async (key: string): Promise<undefined> => {
-    if (key === 'policy:agents/bad') throw new ApiError(500, 'InternalError', 'canary');
-    if (key === 'namespace:agents') throw new TypeError('canary');
-  };
   const metrics = tracedQueue(createMetrics().queue, tracer);
   const queue = new WorkQueue({ name: 'operator', work, metrics, minBackoffMs: 60_000 });
   for (const key of ['resource:data/orders', 'policy:agents/bad', 'namespace:agents', 'webhook:']) queue.add(key);

@@ -2,11 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { linkTo, readTracing, spanName, Tracer } from './index.ts';
 
+/** Of 2,000 traces. */
+const kept = (ratio: number): number => {
+  const tracer = new Tracer({ send: () => Promise.reject(new Error('sent')), resource: {}, ratio, random: randomBytes });
+  return Array.from({ length: 2000 }, () => tracer.begin()).filter((id) => id !== undefined).length;
+};
+const read = (endpoint?: string, ratio?: string) =>
+  readTracing({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER_ARG: ratio });
+
 test('of so many traces are kept: none, all, or about the part that was asked for, by the id alone', () => {
-  const kept = (ratio: number): number => {
-    const tracer = new Tracer({ send: () => Promise.reject(new Error('sent')), resource: {}, ratio, random: randomBytes });
-    return Array.from({ length: 2000 }, () => tracer.begin()).filter((id) => id !== undefined).length;
-  };
   expect([kept(0), kept(1)]).toEqual([0, 2000]);
   expect(kept(0.25)).toBeGreaterThan(350);
   expect(kept(0.25)).toBeLessThan(650);
@@ -36,8 +40,6 @@ test('the name of a span is a short word of few, or OTHER', () => {
 });
 
 describe('the variables of OpenTelemetry', () => {
-  const read = (endpoint?: string, ratio?: string) =>
-    readTracing({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_TRACES_SAMPLER_ARG: ratio });
   test('turn tracing on where they name an endpoint, and only then', () => {
     expect([read(), read(''), read('', '0.5')]).toEqual([undefined, undefined, undefined]);
     expect(read('http://otel:4318')).toEqual({ endpoint: 'http://otel:4318', ratio: 1 });
