@@ -465,8 +465,7 @@ class Office {
   }
 
   async #policy(key: string): Promise<undefined> {
-    const { world } = this.#options;
-    const policy = world.policies.get(key);
+    const policy = this.#options.world.policies.get(key);
     if (policy === undefined) return;
     const now = this.#now();
     const { injection, decide } = this.#options.config;
