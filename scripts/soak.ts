@@ -9,6 +9,7 @@
  *     rotations  of the CA, every 10 s for 5 minutes, while pods are created through a real API server
  *     outages    of that API server, and of one operator's way to it, while policies change
  *     propagation  of 200 changes of a policy, until its status says that 50 sidecars run it
+ *     reach      of a withdrawn right and of another password, to what an agent's client is told (as root)
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *
  * What each but clients found are lines in docs/testing/soak.md.
@@ -16,6 +17,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { POSTGRES_SERVERS, temporaryDirectory } from '@chaperone/testing';
@@ -169,6 +171,24 @@ function propagation(): boolean {
   return p99Ms < MOST_MS;
 }
 
+/** A change of a policy reaches what is enforced within 1 s, another password the next session within 5 s. */
+const REACH_MS = { withdrawn: 1_000, rotated: 5_000 } as const;
+
+function reach(): boolean {
+  const found = operators('reach', [50]);
+  if (found === undefined) return false;
+  const { rounds, withdrawn, rotated } = found;
+  const cells = [withdrawn, rotated].flatMap(({ medianMs, p99Ms, mostMs }) => [medianMs, p99Ms, mostMs]);
+  addLine('## Reach', [today(), commit, loadavg()[0]?.toFixed(1) ?? '', rounds, ...cells]);
+  return withdrawn.p99Ms < REACH_MS.withdrawn && rotated.p99Ms < REACH_MS.rotated;
+}
+
+interface Shares {
+  readonly medianMs: number;
+  readonly p99Ms: number;
+  readonly mostMs: number;
+}
+
 /** What a program of operators before a real API server found; undefined where it failed. */
 function operators(name: string, args: readonly number[]) {
   const program = join(root, `operator/src/${name}.test-support.ts`);
@@ -181,7 +201,7 @@ function operators(name: string, args: readonly number[]) {
   return JSON.parse(stdout) as Record<
     'rotations' | 'pods' | 'enrolled' | 'looks' | 'rounds' | 'sidecars' | 'changes' | 'medianMs' | 'p99Ms' | 'mostMs',
     number
-  > & { faults: string[] };
+  > & { faults: string[]; withdrawn: Shares; rotated: Shares };
 }
 
 /** What {@link file://../e2e/src/informers.e2e.ts} leaves behind. */
@@ -227,7 +247,7 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, broker, sessions, rotations, outages, propagation, informers };
+const parts = { queries, clients, crashes, broker, sessions, rotations, outages, propagation, reach, informers };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

@@ -38,6 +38,7 @@ matchExpressions:
 {{- $of := dict "dns" .Values.networkPolicy.dns "cidrs" .Values.networkPolicy.cidrs -}}
 {{- if not .Values.webhook.hostNetwork }}{{ $_ := set $of "operator" (include "chaperone.selector" (dict "root" . "component" "operator") | fromYaml) }}{{ end -}}
 {{- if .Values.nats.install }}{{ $_ := set $of "nats" (include "chaperone.selector" (dict "root" . "component" "nats") | fromYaml) }}{{ end -}}
+{{- with .Values.tracing.endpoint }}{{ $_ := set $of "traces" . }}{{ end -}}
 {{- $of | toJson -}}
 {{- end -}}
 

@@ -280,6 +280,15 @@ describe.skipIf(helm === undefined)('the chart', () => {
       ],
     ],
     [
+      'tracing',
+      [
+        '-s',
+        'templates/operator/deployment.yaml',
+        '--set',
+        'tracing.endpoint=http://otel-collector.observability.svc:4318,tracing.ratio=0.25',
+      ],
+    ],
+    [
       'networks',
       [
         '-s',
@@ -467,6 +476,9 @@ describe.skipIf(helm === undefined)('the chart', () => {
     ],
     ['an API server without a port', ['--set-json', 'networkPolicy.parts.apiServerPorts=[]'], 'apiServerPorts'],
     ['everybody by a peer without a word', ['--set-json', 'networkPolicy.parts.from=[{}]'], 'from'],
+    ['a receiver of traces that is no address', ['--set', 'tracing.endpoint=otel:4318'], 'endpoint'],
+    ['a receiver of traces with a password', ['--set', 'tracing.endpoint=http://user:x@otel:4318'], 'endpoint'],
+    ['more than all traces', ['--set', 'tracing.ratio=2'], 'ratio'],
     ['an interval that is no time', ['--set', 'monitoring.interval=often'], 'interval'],
     ['a channel by its name', ['--set', 'notify.slack.channel=#approvals'], 'channel'],
     ['one name for everybody in Slack', ['--set', 'notify.slack.user=admin'], 'user'],

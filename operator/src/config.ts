@@ -1,4 +1,5 @@
 import { MAX_RECIPIENTS, NO_WITNESSES, orUndefined, parseRecipient } from '@chaperone/evidence';
+import { readTracing, type TracingConfig } from '@chaperone/policy/tracing';
 import { z } from 'zod';
 import { AddressBook } from './addresses/address-book.ts';
 import { DecideConfig } from './decide/config.ts';
@@ -105,6 +106,8 @@ export interface Config {
   readonly devices: readonly string[];
   readonly forbiddenRanges: readonly string[];
   readonly validForMs: number;
+  /** Undefined: nothing is traced. */
+  readonly tracing: TracingConfig | undefined;
   readonly injection: {
     readonly image: string;
     readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
@@ -112,6 +115,7 @@ export interface Config {
     readonly resources: { readonly cpuRequest: string; readonly memoryRequest: string; readonly memoryLimit: string };
     readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
     readonly readinessProbe: boolean;
+    readonly tracing: TracingConfig | undefined;
   };
 }
 
@@ -173,6 +177,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     devices: parseJson('CHAPERONE_DEVICES', env.CHAPERONE_DEVICES, deviceList, 'a list of extended resources'),
     forbiddenRanges: env.CHAPERONE_FORBIDDEN_RANGES.split(',').filter((range) => range !== ''),
     validForMs: env.CHAPERONE_VALID_FOR_MINUTES * MINUTE_MS,
+    tracing: tracingIn(environment),
     injection: {
       image: env.CHAPERONE_IMAGE,
       imagePullPolicy: env.CHAPERONE_IMAGE_PULL_POLICY,
@@ -184,6 +189,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       },
       logLevel: env.CHAPERONE_LOG_LEVEL,
       readinessProbe: env.CHAPERONE_SIDECAR_READINESS_PROBE === 'true',
+      tracing: tracingIn(environment),
     },
   };
 }
@@ -198,6 +204,14 @@ function recipientsIn(text: string): string[] {
       `CHAPERONE_RECIPIENTS: there are more than ${MAX_RECIPIENTS - 1}, which with the collector is as many as a key is wrapped to`,
     );
   return names;
+}
+
+function tracingIn(environment: Readonly<Record<string, string | undefined>>): TracingConfig | undefined {
+  try {
+    return readTracing(environment);
+  } catch (error) {
+    throw new ConfigError((error as Error).message, { cause: error });
+  }
 }
 
 function secretOf(text: string | undefined): LogConfig['keySecret'] {

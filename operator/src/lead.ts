@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { InjectionProfile } from '@chaperone/api';
+import type { AccessPolicy, InjectionProfile } from '@chaperone/api';
 import { signRegistration } from '@chaperone/evidence';
 import { Informer, keyOf, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
 import { type ClusterFacts, credentialSource } from '@chaperone/policy';
@@ -36,7 +36,7 @@ import { clusterFacts } from './sidecars/cluster.ts';
 import { SidecarHub } from './sidecars/hub.ts';
 import { waitingSidecar } from './sidecars/waiting.ts';
 import type { Term } from './sidecars/server.ts';
-import { policyStatus, resourceStatus, writeStatus } from './statuses.ts';
+import { isSameSpec, policyStatus, resourceStatus, Statuses } from './statuses.ts';
 import { during, keepAuthority, type LeadTimes, natsCa, publishLeader, sealNamespace, writeProfile } from './term.ts';
 import type { World } from './world.ts';
 
@@ -144,7 +144,9 @@ class Office {
   readonly #caMaps: Informer<KubeObject>;
   readonly #webhooks: Informer<KubeObject>;
   readonly #networks: Networks;
+  readonly #statuses: Statuses;
   #states: ReadonlyMap<string, AssessedResource> = new Map();
+  #policies: readonly AccessPolicy[] = [];
   #cluster: ClusterFacts;
   /** Pods whose sidecar has not let the agent in for long. */
   #waiting: ReadonlySet<string> = new Set();
@@ -158,6 +160,7 @@ class Office {
     const { kube, config, world, onError } = options;
     this.#book = new AddressBook(config.ranges);
     this.#sources = new Sources({ secrets: world.secrets, vault: config.vault, onChange: () => this.changed(), onError });
+    this.#statuses = new Statuses({ ...options, signal });
     this.#cluster = clusterFacts(config.namespace, [], []);
     this.enrolments = new Enrolments(kube, config.namespace);
     const policiesOf = (podUid: string): string[] => this.hub.policiesOf(podUid);
@@ -176,7 +179,7 @@ class Office {
     });
     this.hub = new SidecarHub({
       leaves: leafIssuer(options.authority, this.#now),
-      world: () => ({ policies: world.policies.list(), states: this.#states, cluster: this.#cluster }),
+      world: () => ({ policies: this.#policies, states: this.#states, cluster: this.#cluster }),
       hashSecret,
       validForMs: config.validForMs,
       now: this.#now,
@@ -361,7 +364,8 @@ class Office {
   }
 
   #basis(resource: AssessedResource['resource']): string {
-    return `${resource.metadata.generation ?? 0}/${this.#sources.find(resource)?.view?.version ?? ''}`;
+    const { uid = '', generation = 0 } = resource.metadata;
+    return `${uid}/${generation}/${this.#sources.find(resource)?.view?.version ?? ''}`;
   }
 
   /** Looks at everything: cheap, pure but for the address book, and never out of step with itself. */
@@ -374,6 +378,7 @@ class Office {
     this.#observations.retain(new Set(resources.map(keyOf)));
     const before = this.#states;
     this.#cluster = clusterFacts(config.namespace, world.namespaces.list(), resources);
+    this.#policies = world.policies.list();
     this.#states = assessResources({
       resources,
       namespace: (name) => world.namespaces.get(name),
@@ -447,8 +452,7 @@ class Office {
   async #resource(key: string): Promise<number | undefined> {
     const state = this.#states.get(key);
     const current = this.#options.world.resources.get(key);
-    if (state === undefined || current === undefined || current.metadata.generation !== state.resource.metadata.generation)
-      return undefined;
+    if (state === undefined || current === undefined || !isSameSpec(current, state.resource)) return undefined;
     if (this.#unheard.has(key)) {
       if (this.#sources.known(current)) this.changed();
       return SECRETS_RETRY_MS;
@@ -457,22 +461,19 @@ class Office {
       .list()
       .filter((policy) => policy.spec.rules.some(({ resource }) => `${resource.namespace}/${resource.name}` === key)).length;
     const status = resourceStatus({ ...state, resource: current }, policies, this.#now());
-    await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.protectedResources, current, status);
-    return undefined;
+    return await this.#statuses.write(KINDS.protectedResources, current, status);
   }
 
   async #policy(key: string): Promise<undefined> {
-    const { world } = this.#options;
-    const policy = world.policies.get(key);
+    const policy = this.#options.world.policies.get(key);
     if (policy === undefined) return;
     const now = this.#now();
-    const { image } = this.#options.config.injection;
-    const signing = this.#options.config.decide !== undefined;
+    const { injection, decide } = this.#options.config;
     const pods = this.#governedPods();
     const shortfalls = this.comparison?.shortfalls() ?? [];
+    const [image, signing] = [injection.image, decide !== undefined];
     const facts = gatherPolicy({ policy, resources: this.#states, pods, hub: this.hub, image, signing, shortfalls, now });
-    const status = policyStatus(policy, decidePolicy(facts), now);
-    await writeStatus({ ...this.#options, signal: this.#signal }, KINDS.accessPolicies, policy, status);
+    await this.#statuses.write(KINDS.accessPolicies, policy, policyStatus(policy, decidePolicy(facts), now));
   }
 
   #governedPods(): KubeObject[] {

@@ -86,6 +86,7 @@ export function createMetrics() {
       'Since when the collector does not say what it has, while it is asked.',
     ),
     countersFill: gauge('chaperone_counters_fill_ratio', 'How full the fullest ConfigMap of what pods counted is, from 0 to 1.'),
+    spansDropped: gauge('chaperone_spans_dropped', 'Spans of traces that did not get out since the start.'),
     countersRefused: counter('chaperone_counters_refused_total', 'Counters of pods for which there was no room.', ['namespace']),
     webhookRequests: counter('chaperone_webhook_requests_total', 'Admission reviews.', ['webhook', 'result']),
     webhookDuration: new Histogram({

@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { selectsAgent } from '@chaperone/policy';
+import type { Tracer } from '@chaperone/policy/tracing';
 import { getObject, Informer, KINDS, type Kube, type KubeObject } from '@chaperone/kube';
 import { Authority, CA_SECRET, readState } from './ca/authority.ts';
 import { SERVICE_CERTIFICATES, serviceNames } from './ca/service-certificates.ts';
@@ -35,6 +36,7 @@ import { createPublicServer } from './public-server.ts';
 import { LEAD_TIMES, type LeadTimes } from './term.ts';
 import { createWebhook } from './webhook/handler.ts';
 import { unhealthyConditions } from './unhealthy.ts';
+import { traceReview, tracedQueue } from './tracing.ts';
 import { followWorld, type World } from './world.ts';
 
 const LEASE = 'chaperone-operator';
@@ -46,6 +48,8 @@ export interface OperatorOptions {
   /** PEM, where NATS has a CA of its own. */
   readonly natsCa: string | undefined;
   readonly onError: (error: unknown) => void;
+  /** Absent: nothing is traced. */
+  readonly tracer?: Tracer | undefined;
   /** How long admission is still answered after stop(): until nobody sends reviews here any more. Default: 0. */
   readonly drainMs?: number;
   /** Default: {@link LEAD_TIMES}. */
@@ -121,7 +125,7 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
             authority,
             events,
             natsCa: options.natsCa,
-            queueMetrics: metrics.queue,
+            queueMetrics: options.tracer === undefined ? metrics.queue : tracedQueue(metrics.queue, options.tracer),
             approvalMetrics: metrics.approvals,
             notifyMetrics: metrics.notify,
             onCountersFull: (namespace) => metrics.countersRefused.inc({ namespace }),
@@ -171,7 +175,9 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
     devices: config.devices,
     facts: (namespace, pod) => namespaceFacts(world, config.captureMode, namespace, pod),
     onDenied: (owner, note) => void events.emit(owner, { type: 'Warning', reason: 'AgentPodRejected', action: 'Admit', note }),
-    onReview: ({ result, durationMs }) => {
+    onReview: (reviewed) => {
+      const { result, durationMs } = reviewed;
+      if (options.tracer !== undefined) traceReview(options.tracer, reviewed);
       metrics.webhookRequests.inc({ webhook: 'pods', result });
       metrics.webhookDuration.observe({ webhook: 'pods' }, durationMs / 1000);
     },
@@ -227,7 +233,10 @@ export async function startOperator(options: OperatorOptions): Promise<Operator>
   if (decide !== undefined) await listen(decide, config.ports.decide);
   listening = true;
 
-  const sampler = setInterval(() => sample(metrics, world, term, serving), 10_000).unref();
+  const sampler = setInterval(() => {
+    sample(metrics, world, term, serving);
+    metrics.spansDropped.set(options.tracer?.dropped ?? 0);
+  }, 10_000).unref();
   return {
     servers: { sidecars, webhook, health, slack, decide },
     stop: async () => {

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
 import { generateSigner } from '@chaperone/evidence';
 import { KINDS, type KubeObject, pathOf } from '@chaperone/kube';
-import { EnrolResponse, StreamLine } from '@chaperone/policy';
+import { EnrolResponse, type Snapshot, StreamLine } from '@chaperone/policy';
 import { eventually } from '@chaperone/testing';
 import type { InjectionProfile } from '@chaperone/api';
 import { operatorCaOf } from './injection/profile.ts';
@@ -11,8 +11,12 @@ import { RealCluster, type Replica } from './real-cluster.test-support.ts';
 const RESOURCE = { namespace: 'data', name: 'orders-db' };
 const POLICY = { namespace: AGENTS, name: 'support' };
 
-/** Streams of sidecars that take each snapshot into force at once and acknowledge it. */
-async function follow(leader: Replica, ca: string, token: string): Promise<void> {
+/** The stream of a sidecar that takes each snapshot into force at once and acknowledges it. */
+export async function follow(
+  leader: Replica,
+  token: string,
+  { ca, onSnapshot }: { readonly ca: string; readonly onSnapshot?: (snapshot: Snapshot) => void },
+): Promise<void> {
   const to = { server: leader.operator.servers.sidecars, ca, token };
   const body = enrolment(token, generateSigner());
   await eventually('an enrolment', async () => {
@@ -23,6 +27,7 @@ async function follow(leader: Replica, ca: string, token: string): Promise<void>
   createInterface({ input: response }).on('line', (text) => {
     const line = StreamLine.parse(JSON.parse(text));
     if (line.type !== 'snapshot') return;
+    onSnapshot?.(line.snapshot);
     const acknowledged = { revision: line.snapshot.revision };
     answerTo({ ...to, method: 'POST', path: '/v1/ack', body: acknowledged }).catch(() => undefined);
   });
@@ -57,7 +62,7 @@ if (import.meta.main) {
   const ca = operatorCaOf(profile.spec as InjectionProfile['spec']) ?? '';
   for (let at = 0; at < sidecars; at++) {
     const pod: KubeObject = await cluster.createPod(`bot-${at}`);
-    await follow(leader, ca, cluster.tokenOf(pod));
+    await follow(leader, cluster.tokenOf(pod), { ca });
   }
   const path = pathOf(KINDS.accessPolicies, POLICY);
   const isProgrammed = ({ metadata, status }: Status): boolean =>

@@ -28,7 +28,7 @@ export const hasRealCluster = hasApiServer && HELM !== undefined;
 const BOT = { name: 'bot', image: 'bot:1', securityContext: { runAsUser: 1000 } };
 
 /** A TCP port before others. What goes through it may be cut, and is silent from then on, as where a network is parted. */
-class Joint implements Disposable {
+export class Joint implements Disposable {
   /** Asked in turn. */
   targets: { readonly host: string; readonly port: number }[] = [];
   readonly #server: Server;
@@ -58,8 +58,8 @@ class Joint implements Disposable {
       far.on('close', () => near.destroy());
     }
   }
-  async listen(): Promise<number> {
-    this.#server.listen(0, '127.0.0.1');
+  async listen(at: { readonly host: string; readonly port: number } = { host: '127.0.0.1', port: 0 }): Promise<number> {
+    this.#server.listen(at);
     await once(this.#server, 'listening');
     return (this.#server.address() as AddressInfo).port;
   }
@@ -97,6 +97,8 @@ export interface Replica {
   readonly address: string;
   /** Its way to the API server. */
   readonly way: Pick<Joint, 'cut' | 'heal'>;
+  /** Something that happens before a write gets there: it waits until that is over. */
+  readonly meanwhile: { before?: ((write: { readonly method: string; readonly path: string }) => Promise<void>) | undefined };
 }
 
 /**
@@ -236,9 +238,10 @@ export class RealCluster implements AsyncDisposable {
     way.targets = [{ host, port: Number(port) }];
     const kube = this.#transport(`127.0.0.1:${await way.listen()}`);
     const address = `192.0.2.${this.replicas.length + 1}`;
-    const replica = { name, errors: [] as unknown[], writes: [] as Replica['writes'], address, way };
+    const meanwhile: Replica['meanwhile'] = {};
+    const replica = { name, errors: [] as unknown[], writes: [] as Replica['writes'], address, way, meanwhile };
     const operator = await startOperator({
-      kube: noting(kube, replica.writes, address),
+      kube: noting(kube, replica),
       config: parseConfig({ ...ENVIRONMENT, POD_NAME: name, POD_UID: `${name}-uid` }),
       metrics: createMetrics(),
       natsCa: undefined,
@@ -274,7 +277,7 @@ export class RealCluster implements AsyncDisposable {
 const text = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
 
 /** Keeps what is written. The API server lets no endpoint be on the loopback interface, where these replicas are: each has an address in its place. */
-function noting(kube: Kube, writes: Replica['writes'], address: string): Kube {
+function noting(kube: Kube, { writes, address, meanwhile }: Pick<Replica, 'writes' | 'address' | 'meanwhile'>): Kube {
   return {
     ...kube,
     request: async <T>(request: KubeRequest): Promise<T> => {
@@ -284,6 +287,7 @@ function noting(kube: Kube, writes: Replica['writes'], address: string): Kube {
         return await kube.request<T>(request);
       const write: Replica['writes'][number] = { method, path, at: performance.now(), status: undefined };
       writes.push(write);
+      await meanwhile.before?.(write);
       const body = path.includes('/endpointslices/')
         ? { ...(request.body as object), endpoints: [{ addresses: [address], conditions: { ready: true } }] }
         : request.body;

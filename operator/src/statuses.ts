@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { AccessPolicy, Condition, ProtectedResource } from '@chaperone/api';
-import { apply, isNotFound, type Kube, type ResourceKind } from '@chaperone/kube';
+import { apply, isConflict, isNotFound, type Kube, type ResourceKind } from '@chaperone/kube';
 import { type CodedCondition, stamp } from '@chaperone/policy/conditions';
 import { type EventRecorder, regardingOf } from './kube/events.ts';
 import type { PolicyDecision } from './policies/decide.ts';
@@ -38,23 +38,47 @@ export function policyStatus(policy: AccessPolicy, decision: PolicyDecision, now
   };
 }
 
-/** Writes a status where it differs from what is there, and tells people what became of it. An object that is gone is no fault. */
-export async function writeStatus(
-  to: { readonly kube: Kube; readonly events: EventRecorder; readonly signal: AbortSignal },
-  kind: ResourceKind,
-  object: Owned,
-  status: { readonly conditions: readonly CodedCondition[] },
-): Promise<void> {
-  if (isDeepStrictEqual(object.status, status)) return;
-  const { name, namespace } = object.metadata;
-  const at = { name, ...(namespace === undefined ? {} : { namespace }), subresource: 'status' as const };
-  try {
-    await apply(to.kube, kind, at, { status }, { signal: to.signal });
-  } catch (error) {
-    if (isNotFound(error)) return;
-    throw error;
+/** Whether both are of the same object, with nothing but its status written in between. */
+export function isSameSpec(a: Owned, b: Owned): boolean {
+  return a.metadata.uid === b.metadata.uid && a.metadata.generation === b.metadata.generation;
+}
+
+/** A status that was written, and the object's version since then. */
+interface Written {
+  readonly version: string | undefined;
+  readonly status: NonNullable<Owned['status']>;
+}
+
+/**
+ * Writes statuses where they differ from what is there, each for the very version of the object that it was decided on: what was edited,
+ * deleted or made anew meanwhile keeps what it has. Its event brings it here again, so nothing is tried twice.
+ */
+export class Statuses {
+  readonly #to: { readonly kube: Kube; readonly events: EventRecorder; readonly signal: AbortSignal };
+  /** By the object as informers hold it: theirs is older until the event of the write has come. */
+  readonly #written = new WeakMap<Owned, Written>();
+
+  constructor(to: { readonly kube: Kube; readonly events: EventRecorder; readonly signal: AbortSignal }) {
+    this.#to = to;
   }
-  await tell(to.events, object, status.conditions);
+
+  /** Also tells people what became of the object. One that is gone is no fault. */
+  async write(kind: ResourceKind, object: Owned, status: { readonly conditions: readonly CodedCondition[] }): Promise<undefined> {
+    const { kube, events, signal } = this.#to;
+    const { name, namespace, resourceVersion } = object.metadata;
+    const before = this.#written.get(object) ?? { version: resourceVersion, status: object.status };
+    if (isDeepStrictEqual(before.status, status)) return;
+    const at = { name, ...(namespace === undefined ? {} : { namespace }), subresource: 'status' as const };
+    const metadata = before.version === undefined ? {} : { resourceVersion: before.version };
+    try {
+      const after = await apply(kube, kind, at, { metadata, status }, { signal });
+      this.#written.set(object, { version: after.metadata.resourceVersion, status });
+    } catch (error) {
+      if (isNotFound(error) || isConflict(error)) return;
+      throw error;
+    }
+    await tell(events, { ...object, status: before.status }, status.conditions);
+  }
 }
 
 async function tell(events: EventRecorder, object: Owned, conditions: readonly CodedCondition[]): Promise<void> {

@@ -42,3 +42,15 @@ test.each([
 test('all mistakes are told at once', () => {
   expect(() => readConfig({})).toThrow('CHAPERONE_OPERATOR is missing\nCHAPERONE_OPERATOR_CA is missing');
 });
+
+test('traces where it is told to, and for whom', () => {
+  const tracing = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://otel:4318', OTEL_TRACES_SAMPLER_ARG: '0.5' };
+  expect(readConfig(env).tracing).toBeUndefined();
+  expect(readConfig({ ...env, ...tracing, POD_NAME: 'bot-1' })).toMatchObject({
+    tracing: { endpoint: 'http://otel:4318', ratio: 0.5 },
+    pod: { name: 'bot-1', namespace: undefined },
+  });
+  expect(() => readConfig({ OTEL_EXPORTER_OTLP_ENDPOINT: 'CANARY' })).toThrow(
+    'CHAPERONE_OPERATOR is missing\nCHAPERONE_OPERATOR_CA is missing\nOTEL_EXPORTER_OTLP_ENDPOINT is not an http or https address',
+  );
+});

@@ -1,3 +1,4 @@
+import { readTracing, type TracingConfig } from '@chaperone/policy/tracing';
 import { blockListOf, parseCidr } from './capture/rules.ts';
 
 /** What a sidecar in a cluster is told by its pod's environment, which injection writes and admission compares. */
@@ -22,6 +23,10 @@ export interface SidecarConfig {
   /** Of the API server: dialled by sessions of its protocol alone. */
   readonly apiServer: readonly string[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Whose sidecar it is; undefined where nobody says. */
+  readonly pod: { readonly namespace: string | undefined; readonly name: string | undefined; readonly uid: string | undefined };
+  /** Undefined: nothing is traced. */
+  readonly tracing: TracingConfig | undefined;
 }
 
 /** Every mistake in the environment, one per line; names variables and never their values. */
@@ -61,10 +66,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): S
       value('CHAPERONE_FORBIDDEN_RANGES', ',', readRanges, 'a list of addresses and ranges'),
     ].flat(),
     apiServer: value('KUBERNETES_SERVICE_HOST', ',', readRanges, 'an address'),
+    pod: { namespace: env['POD_NAMESPACE'], name: env['POD_NAME'], uid: env['POD_UID'] },
+    tracing: attemptTracing(env, mistakes),
     logLevel: value('CHAPERONE_LOG_LEVEL', 'info', (text) => LEVELS.find((level) => level === text), LEVELS.join(', ')),
   };
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('\n'));
   return config;
+}
+
+function attemptTracing(env: Readonly<Record<string, string | undefined>>, mistakes: string[]): TracingConfig | undefined {
+  try {
+    return readTracing(env);
+  } catch (error) {
+    mistakes.push(error instanceof Error ? error.message : 'tracing cannot be read');
+    return undefined;
+  }
 }
 
 function attempt<T>(read: () => T | undefined): T | undefined {

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Code, CODES } from '@chaperone/api';
 import { encodeNkey } from '@chaperone/evidence';
+import { postJson } from '@chaperone/kube/post';
 import type { Snapshot } from '@chaperone/policy';
+import { otlpSender, Tracer } from '@chaperone/policy/tracing';
 import { startDenyListener } from './capture/deny.ts';
 import { searchDomains, startDns } from './capture/dns.ts';
 import { createGuard } from './capture/guard.ts';
@@ -56,6 +58,7 @@ class Sidecar {
   #control: OperatorControl | undefined;
   #recording: SpoolRecording | undefined;
   #sessions: Sessions | undefined;
+  readonly #tracer: Tracer | undefined;
   #capture: CaptureState = { problem: 'the sidecar has not looked at its capture yet' };
   #onCapture: (state: CaptureState) => void = () => undefined;
   #looked = false;
@@ -66,6 +69,7 @@ class Sidecar {
   constructor(config: SidecarConfig, logger: Logger) {
     this.#config = config;
     this.#logger = logger;
+    this.#tracer = startTracer(config, logger);
     this.#metrics = createMetrics({
       sessions: () => this.#sessions?.open ?? 0,
       spoolFill: () => {
@@ -77,6 +81,7 @@ class Sidecar {
       captureProven: () => this.#capture.problem === undefined,
       receiptsRefused: () => this.#recording?.status().log.refused ?? new Map(),
       logSize: () => this.#recording?.status().log.size ?? 0,
+      spansDropped: () => this.#tracer?.dropped,
     });
   }
 
@@ -190,6 +195,7 @@ class Sidecar {
       clock: systemClock,
       logger: this.#logger,
       hostKey,
+      tracer: this.#tracer,
     });
     this.#onCapture = (state) => {
       guarded.changed(state);
@@ -261,7 +267,7 @@ class Sidecar {
   /** Stops accepting, ends sessions, brings evidence out as far as time allows. */
   async stop(): Promise<void> {
     await this.#sessions?.stop();
-    await this.#recording?.flush(FLUSH_MS);
+    await Promise.all([this.#recording?.flush(FLUSH_MS), this.#tracer?.stop(FLUSH_MS)]);
     await this.#recording?.stop();
     for (const stop of this.#stops.toReversed()) await stop();
   }
@@ -292,6 +298,25 @@ async function main(): Promise<void> {
   await sidecar.start().catch((error: unknown) => {
     // What stopping interrupts is no failure; the last words are those about what was waited for.
     if (!stopping) throw error;
+  });
+}
+
+/** Spans of this pod's sidecar; undefined where nobody asked for any. */
+function startTracer({ tracing, pod }: SidecarConfig, logger: Logger): Tracer | undefined {
+  if (tracing === undefined) return undefined;
+  return new Tracer({
+    send: otlpSender(tracing.endpoint, postJson),
+    ratio: tracing.ratio,
+    random: randomBytes,
+    resource: {
+      'service.name': 'chaperone-sidecar',
+      'service.version': VERSION,
+      'k8s.namespace.name': pod.namespace,
+      'k8s.pod.name': pod.name,
+      'k8s.pod.uid': pod.uid,
+    },
+    onTrouble: (trouble) =>
+      trouble === undefined ? logger.info('traces are taken') : logger.warn('traces are not taken', { cause: trouble }),
   });
 }
 

@@ -1,4 +1,5 @@
 import { API_VERSION, type InjectionProfile } from '@chaperone/api';
+import type { TracingConfig } from '@chaperone/policy/tracing';
 import type { Container, EnvVar, Sysctl, Volume } from './pod.ts';
 
 /** What an installation injects. Every value is the platform's: nothing in a pod or its namespace can change one. */
@@ -21,6 +22,8 @@ export interface InjectionConfig {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** Whether a sidecar without fresh policy makes its pod unready. */
   readonly readinessProbe: boolean;
+  /** Where sidecars send traces; undefined: they make none. */
+  readonly tracing?: TracingConfig | undefined;
 }
 
 /** Names that injection adds. Anything else in a pod whose name begins with {@link RESERVED_PREFIX} is refused. */
@@ -198,6 +201,12 @@ function sidecarContainer(config: InjectionConfig): Container {
       { name: 'CHAPERONE_PROBE_PORT', value: String(PORTS.probe) },
       { name: 'CHAPERONE_SELF_PORT', value: String(PORTS.self) },
       { name: 'CHAPERONE_LOG_LEVEL', value: config.logLevel },
+      ...(config.tracing === undefined
+        ? []
+        : [
+            { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', value: config.tracing.endpoint },
+            { name: 'OTEL_TRACES_SAMPLER_ARG', value: String(config.tracing.ratio) },
+          ]),
       field('POD_NAMESPACE', 'metadata.namespace'),
       field('POD_NAME', 'metadata.name'),
       field('POD_UID', 'metadata.uid'),

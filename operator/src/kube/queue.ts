@@ -14,7 +14,12 @@ export interface QueueMetrics {
   added(queue: string): void;
   retried(queue: string): void;
   depth(queue: string, depth: number): void;
-  done(queue: string, result: 'success' | 'error', seconds: number): void;
+  done(
+    queue: string,
+    result: 'success' | 'error',
+    seconds: number,
+    work: { readonly key: string; readonly error?: unknown },
+  ): void;
 }
 
 /**
@@ -86,7 +91,7 @@ export class WorkQueue {
       const again = await this.#options.work(key, this.#stop.signal);
       this.#failures.delete(key);
       if (again !== undefined) this.addAfter(key, again);
-      this.#options.metrics?.done(this.#options.name, 'success', (performance.now() - started) / 1000);
+      this.#options.metrics?.done(this.#options.name, 'success', (performance.now() - started) / 1000, { key });
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#failed(key, error, started);
     } finally {
@@ -100,7 +105,7 @@ export class WorkQueue {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     metrics?.retried(name);
-    metrics?.done(name, 'error', (performance.now() - started) / 1000);
+    metrics?.done(name, 'error', (performance.now() - started) / 1000, { key, error });
     const asked = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
     this.addAfter(key, Math.max(asked, Math.min(maxBackoffMs, minBackoffMs * 2 ** Math.min(failures, 20))));
     this.#options.onError?.(key, error);

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { apply, Informer, isNotFound, KINDS, type Kube, type KubeObject, pathOf } from '@chaperone/kube';
-import { type Dialled, MANAGED_BY, NETWORK_POLICY, type NetworkFacts, networkPolicySpec } from './policy.ts';
+import { type Dialled, MANAGED_BY, NETWORK_POLICY, type NetworkFacts, networkPolicySpec, tracesAt } from './policy.ts';
 import { readServices } from './services.ts';
 
 /** Services are asked for again after this: their pods may have other labels or ports by then. */
@@ -76,7 +76,11 @@ export class Networks {
     const text = JSON.stringify(dialled);
     const known = this.#asked.get(namespace);
     if (known?.text === text && now() - known.at < ASK_AGAIN_MS) return known.spec;
-    const spec = networkPolicySpec({ ...facts, dialled, services: await readServices(kube, dialled, signal) });
+    const spec = networkPolicySpec({
+      ...facts,
+      dialled,
+      services: await readServices(kube, [...dialled, ...tracesAt(facts.config)], signal),
+    });
     this.#asked.set(namespace, { text, at: now(), spec });
     return spec;
   }

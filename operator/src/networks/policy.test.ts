@@ -54,6 +54,18 @@ describe('the NetworkPolicy of a governed namespace', () => {
     });
   });
 
+  test('lets them out to where traces go too, by its Service or its address', () => {
+    const services = new Map<string, ServiceFacts>([
+      ['observability/otel:4318', { kind: 'pods', labels: { app: 'otel' }, port: 4318 }],
+    ]);
+    const tracing = (traces: string) => networkPolicySpec(aNetwork({ config: { ...config, traces }, services })).egress;
+    const to = [pods('observability', { app: 'otel' })];
+    expect(tracing('http://otel.observability.svc:4318')).toContainEqual({ to, ports: [{ protocol: 'TCP', port: 4318 }] });
+    const block = [{ ipBlock: { cidr: '10.1.2.3/32' } }];
+    expect(tracing('https://10.1.2.3/otlp')).toContainEqual({ to: block, ports: [{ protocol: 'TCP', port: 443 }] });
+    expect(tracing('http://otel.nowhere.svc:4318')).toEqual(networkPolicySpec(aNetwork()).egress);
+  });
+
   test.each<[string, string, number, Record<string, ServiceFacts>, unknown[]]>([
     ['an address', '10.1.2.3', 22, {}, [{ to: [{ ipBlock: { cidr: '10.1.2.3/32' } }], ports: [{ protocol: 'TCP', port: 22 }] }]],
     [

@@ -17,6 +17,8 @@ export const NetworkConfig = z.strictObject({
   operator: z.record(z.string().max(317), z.string().max(63)).optional(),
   /** Labels of the broker's pods; absent where it is not the chart's. */
   nats: z.record(z.string().max(317), z.string().max(63)).optional(),
+  /** Where sidecars send traces; absent where they make none. */
+  traces: z.url().max(1024).optional(),
 });
 export type NetworkConfig = z.infer<typeof NetworkConfig>;
 
@@ -84,6 +86,7 @@ export function networkPolicySpec(facts: NetworkFacts): NetworkPolicySpec {
     dnsWay(facts.config.dns),
     operatorWay(facts),
     ...natsWays(facts),
+    ...tracesAt(facts.config).flatMap((to) => wayTo(to, facts)),
     ...facts.dialled.flatMap((to) => wayTo(to, facts)),
   ];
   const texts = [...new Set(ways.map((way) => JSON.stringify(way)))];
@@ -110,7 +113,7 @@ export function dialledFrom(
     const granted = resource?.spec.grantedTo.some((grant) => grant.namespace === namespace) === true;
     return granted ? [dialledAt(resource.spec.upstream.address)] : [];
   });
-  const issuers = of.flatMap(({ spec }) => (spec.identity === undefined ? [] : [issuerAt(spec.identity.oidc.issuer)]));
+  const issuers = of.flatMap(({ spec }) => (spec.identity === undefined ? [] : [addressOf(spec.identity.oidc.issuer)]));
   const all = [...upstreams, ...issuers].map(({ host, port }) => `${port} ${host}`);
   return [...new Set(all)].toSorted().map((text) => {
     const [port = '', host = ''] = text.split(' ');
@@ -123,10 +126,13 @@ function dialledAt(address: string): Dialled {
   return { host: bare(address.slice(0, at)), port: Number(address.slice(at + 1)) };
 }
 
-function issuerAt(issuer: string): Dialled {
-  const { hostname, port, protocol } = new URL(issuer);
+function addressOf(url: string): Dialled {
+  const { hostname, port, protocol } = new URL(url);
   return { host: bare(hostname), port: port === '' ? (protocol === 'http:' ? 80 : 443) : Number(port) };
 }
+
+/** Where every sidecar sends traces. */
+export const tracesAt = ({ traces }: NetworkConfig): Dialled[] => (traces === undefined ? [] : [addressOf(traces)]);
 
 const bare = (host: string): string => host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
 

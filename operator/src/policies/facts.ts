@@ -28,7 +28,7 @@ export function gatherPolicy({ policy, resources, pods, hub, image, signing, sho
     return state === undefined ? [] : [[key, state] as const];
   });
   const alive = pods.filter((pod) => pod.metadata.namespace === namespace && isAlive(pod));
-  const about = { namespace, name: policy.metadata.name, generation: policy.metadata.generation ?? 0 };
+  const about = { uid: policy.metadata.uid ?? '', generation: policy.metadata.generation ?? 0 };
   return {
     policy,
     signing,

@@ -26,6 +26,7 @@ export interface Kill {
 }
 export interface HubOptions {
   readonly leaves: LeafIssuer;
+  /** All of one moment. The same array for the same policies: what is known of it is kept once for all sidecars. */
   readonly world: () => {
     policies: readonly AccessPolicy[];
     states: ReadonlyMap<string, ResourceState>;
@@ -50,11 +51,16 @@ export interface StreamSink {
   send(line: StreamLine): void;
   end(): void;
 }
+/** Generations of policies by their UID: one that was deleted and made anew under its name is another. */
+type Generations = ReadonlyMap<string, number>;
+
 interface Sidecar {
   readonly agent: Agent;
   readonly publicKey: string;
   leaf: { names: string; certificate: string; renewAt: number; issuer: unknown } | undefined;
   snapshot: Snapshot | undefined;
+  /** The policies that the snapshot was made of, whether it holds anything of them or not. */
+  madeOf: Generations;
   acknowledged: string | undefined;
   /** Whether its capture is proven, as it says; undefined until it has said it. */
   capture: CaptureRequest | undefined;
@@ -70,6 +76,7 @@ export class SidecarHub {
   readonly #sidecars = new Map<string, Sidecar>();
   /** Digests of content with passwords in it must not be guessable by those who see revisions. */
   readonly #salt = randomBytes(32).toString('base64');
+  readonly #generations = new WeakMap<readonly AccessPolicy[], Generations>();
   readonly #now: () => number;
 
   constructor(options: HubOptions) {
@@ -112,6 +119,7 @@ export class SidecarHub {
       publicKey,
       leaf: undefined,
       snapshot: undefined,
+      madeOf: new Map(),
       acknowledged: undefined,
       capture: undefined,
       heardAt: this.#now(),
@@ -218,21 +226,20 @@ export class SidecarHub {
     this.#sidecars.clear();
   }
 
-  /** Whether this pod's sidecar runs the generation of a policy, and when it was last heard. */
+  /** Whether this pod's sidecar runs this generation of this very policy, and when it was last heard. */
   stateOf(
     podUid: string,
-    policy: { namespace: string; name: string; generation: number },
+    policy: { readonly uid: string; readonly generation: number },
   ): { current: boolean; heardAt: number | undefined; capture: CaptureRequest | undefined } {
     const sidecar = this.#sidecars.get(podUid);
     if (sidecar === undefined) return { current: false, heardAt: undefined, capture: undefined };
-    const { snapshot, acknowledged } = sidecar;
-    const stale = snapshot === undefined || acknowledged !== snapshot.revision;
-    const other = snapshot?.resources.some(({ access }) =>
-      access.policies.some(
-        (each) => each.namespace === policy.namespace && each.name === policy.name && each.generation !== policy.generation,
-      ),
-    );
-    return { current: !stale && other !== true, heardAt: sidecar.heardAt, capture: sidecar.capture };
+    const { snapshot, acknowledged, madeOf } = sidecar;
+    const isRun = snapshot !== undefined && acknowledged === snapshot.revision;
+    return {
+      current: isRun && madeOf.get(policy.uid) === policy.generation,
+      heardAt: sidecar.heardAt,
+      capture: sidecar.capture,
+    };
   }
 
   #heard(sidecar: Sidecar): void {
@@ -266,12 +273,21 @@ export class SidecarHub {
     const ca = this.#options.leaves.bundle();
     const { validForMs } = this.#options;
     const revision = digestOf({ salt: this.#salt, content, certificate, ca, validForMs });
+    sidecar.madeOf = this.#generationsOf(policies);
     if (sidecar.snapshot?.revision === revision) return sidecar.snapshot;
     const snapshot = { revision, ...content, certificate, ca, validForMs };
     sidecar.snapshot = snapshot;
     sidecar.sink?.send({ type: 'snapshot', snapshot });
     this.#options.onChange?.(sidecar.agent);
     return snapshot;
+  }
+
+  #generationsOf(policies: readonly AccessPolicy[]): Generations {
+    const known =
+      this.#generations.get(policies) ??
+      new Map(policies.map(({ metadata: { uid = '', generation = 0 } }) => [uid, generation] as const));
+    this.#generations.set(policies, known);
+    return known;
   }
 
   async #certificate(sidecar: Sidecar, content: SnapshotContent): Promise<string> {

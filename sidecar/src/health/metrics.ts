@@ -22,6 +22,8 @@ export interface Gauges {
   readonly receiptsRefused: () => ReadonlyMap<string, number>;
   /** Entries of the evidence log, as far as it was verified here. */
   readonly logSize: () => number;
+  /** Undefined: nothing is traced. */
+  readonly spansDropped: () => number | undefined;
 }
 
 export function createMetrics(gauges: Gauges): Metrics {
@@ -63,6 +65,7 @@ export function createMetrics(gauges: Gauges): Metrics {
     gauges.captureProven() ? 1 : 0,
   );
   gauge('chaperone_evidence_log_size', 'Entries of the evidence log in the newest checkpoint that was verified.', gauges.logSize);
+  gauge('chaperone_spans_dropped', 'Spans of traces that did not get out since the start.', () => gauges.spansDropped() ?? 0);
   registry.registerMetric(
     new Gauge({
       name: 'chaperone_receipts_refused',

@@ -20,6 +20,7 @@ beforeEach(async () => {
     captureProven: () => true,
     receiptsRefused: () => new Map([['LogForked', 2]]),
     logSize: () => 17,
+    spansDropped: () => undefined,
   });
   server = await startHealth({
     port: 0,

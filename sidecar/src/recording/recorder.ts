@@ -12,6 +12,8 @@ export interface SessionRecorder {
   readonly session: string;
   /** Resolves when the record is as durable as asked. */
   append(record: RecordBody, durability: Durability): Promise<void>;
+  /** What the client says its next action belongs to (`traceparent`); absent where nothing is traced. */
+  link?(traceparent: string): void;
   /** Seals what is open and hands it to delivery. Idempotent. */
   close(): Promise<void>;
 }

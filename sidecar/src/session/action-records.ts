@@ -16,6 +16,8 @@ interface Judged {
   readonly writes: boolean;
   readonly parameters?: readonly (string | null)[] | undefined;
   readonly kubernetes?: KubernetesCall | undefined;
+  /** As its client sent it. */
+  readonly traceparent?: string | undefined;
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -45,6 +47,7 @@ export class ActionRecords {
     const action = this.totals.actions++;
     if (said.verdict.verdict === 'deny') this.totals.denied++;
     const record = this.#recordOf(action, said);
+    if (said.traceparent !== undefined) this.session.link?.(said.traceparent);
     return this.session.append(record, this.durability(said.writes)).then(() => action);
   }
 

@@ -46,6 +46,7 @@ export class Recent {
         return recorder.append(record, durability);
       },
       close: () => recorder.close(),
+      ...(recorder.link && { link: (traceparent) => recorder.link?.(traceparent) }),
     };
   }
 

@@ -11,6 +11,7 @@ import {
   type Snapshot,
   type TokenDemand,
 } from '@chaperone/policy';
+import type { Tracer } from '@chaperone/policy/tracing';
 import type { DialGuard } from '../capture/guard.ts';
 import { MAX_CONNECTIONS_PER_RESOURCE } from '../capture/listener.ts';
 import type { ControlPlane } from '../control/control-plane.ts';
@@ -25,6 +26,7 @@ import type { Recording, SessionRecorder } from '../recording/recorder.ts';
 import { Holds } from './holds.ts';
 import { Logins } from './logins.ts';
 import { Recent } from './recent.ts';
+import { traced } from './traced.ts';
 import { createProofs, type Proofs } from '../tcp/proof.ts';
 import { serveTcp } from '../tcp/relay.ts';
 import type { HostKey } from '../ssh/relay/host-key.ts';
@@ -59,6 +61,8 @@ export interface SessionsOptions {
   readonly logger: Logger;
   /** Who this proxy is to clients of SSH; without one, no session of SSH opens. */
   readonly hostKey?: HostKey | undefined;
+  /** Absent: nothing is traced. */
+  readonly tracer?: Tracer | undefined;
   /** Agents and proxy are one machine: what comes from its loopback needs no TLS. Default: false */
   readonly local?: boolean;
   /** Reads SQL for others too, and is closed by whoever gives it. Absent: one of its own. */
@@ -357,7 +361,8 @@ class SessionTable implements Sessions {
     const session = newSessionId(agent.podUid);
     const recorder = await this.#o.recording.open(session, access.digest);
     const { namespace, serviceAccount, pod, podUid } = agent;
-    const record: RecordBody = {
+    const sinceMs = this.#o.clock.now();
+    const record: Extract<RecordBody, { type: 'session.open' }> = {
       type: 'session.open',
       session,
       agent: { namespace, serviceAccount, ...(pod === undefined ? {} : { pod }), ...(podUid === undefined ? {} : { podUid }) },
@@ -374,7 +379,8 @@ class SessionTable implements Sessions {
     const counted = mode === 'bestEffort' ? undefined : this.#o.recording.counted();
     try {
       await Promise.all([recorder.append(record, durability), counted]);
-      return recorder;
+      const { tracer, clock } = this.#o;
+      return tracer === undefined ? recorder : traced(recorder, { tracer, clock, sinceMs, opened: record });
     } catch (error) {
       const totals = { actions: 0, denied: 0, maskedValues: 0 };
       const reason = 'the session could not be recorded and counted as its policy demands';

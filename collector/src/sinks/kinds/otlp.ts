@@ -1,3 +1,4 @@
+import { otlpAttributes, otlpTime, otlpValue } from '@chaperone/api/otlp';
 import { z } from 'zod';
 import { SinkError } from '../errors.ts';
 import type { Json } from '../ocsf/classes.ts';
@@ -78,11 +79,6 @@ function headersIn(text: string | undefined, path: string | undefined): Record<s
   return Object.fromEntries(pairs.map((pair) => [pair?.[1]?.toLowerCase() ?? '', pair?.[2] ?? '']));
 }
 
-/** Nanoseconds, as a decimal: a uint64 is a string in OTLP's JSON. */
-function nanos(ms: number): string {
-  return `${BigInt(ms) * 1_000_000n}`;
-}
-
 function requestOf({ events, checkpoint: { note, size } }: Batch, origin: string, at: number): Json {
   const resource = {
     'service.name': 'chaperone',
@@ -93,7 +89,7 @@ function requestOf({ events, checkpoint: { note, size } }: Batch, origin: string
   return {
     resourceLogs: [
       {
-        resource: { attributes: attributes(resource) },
+        resource: { attributes: otlpAttributes(resource) },
         scopeLogs: [
           {
             scope: { name: 'chaperone' },
@@ -107,45 +103,31 @@ function requestOf({ events, checkpoint: { note, size } }: Batch, origin: string
 }
 
 function checkpointRecord(note: string, at: number): Json {
-  const time = nanos(Math.trunc(at));
+  const time = otlpTime(Math.trunc(at));
   return {
     timeUnixNano: time,
     observedTimeUnixNano: time,
     severityNumber: SEVERITIES[1],
     severityText: 'Informational',
     eventName: 'chaperone.checkpoint',
-    body: anyValue(note),
+    body: otlpValue(note),
     attributes: [],
   };
 }
 
 function recordOf({ id, leaf, event }: Outgoing, at: number): Json {
   return {
-    timeUnixNano: nanos(event.time),
-    observedTimeUnixNano: nanos(Math.trunc(at)),
+    timeUnixNano: otlpTime(event.time),
+    observedTimeUnixNano: otlpTime(Math.trunc(at)),
     severityNumber: SEVERITIES[event.severity_id],
     severityText: event.severity,
     eventName: `ocsf.${event.class_uid}`,
-    body: anyValue(event),
-    attributes: attributes({
+    body: otlpValue(event),
+    attributes: otlpAttributes({
       'log.record.uid': id,
       'chaperone.log.index': leaf,
       'ocsf.class_uid': event.class_uid,
       'ocsf.type_uid': event.type_uid,
     }),
   };
-}
-
-function attributes(values: Readonly<Record<string, Json | undefined>>): Json {
-  return Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: anyValue(value) }]));
-}
-
-/** A value as OTLP's AnyValue; its strings are protobuf's, which have no halves of characters. */
-function anyValue(value: Json): Json {
-  if (typeof value === 'string') return { stringValue: value.toWellFormed() };
-  if (typeof value === 'boolean') return { boolValue: value };
-  if (typeof value === 'number') return Number.isSafeInteger(value) ? { intValue: String(value) } : { doubleValue: value };
-  if (value === null) return {};
-  if (Array.isArray(value)) return { arrayValue: { values: (value as Json[]).map(anyValue) } };
-  return { kvlistValue: { values: attributes(value as Readonly<Record<string, Json | undefined>>) } };
 }

@@ -135,6 +135,7 @@ export class Exchange {
   async #serve(): Promise<void> {
     const raw = rawOf(this.#request);
     const bytes = await this.#body();
+    const [traceparent] = [this.#request.headers['traceparent']].flat();
     const context = await this.#o.admit(raw);
     this.#context = context;
     context.onBytes(bytes.length);
@@ -150,7 +151,8 @@ export class Exchange {
       const writes = request === undefined || !READS.has(request.verb);
       const kubernetes =
         request?.kind === 'resource' ? callOf(request, raw, (each) => context.shown.text(each), body) : undefined;
-      const action = await context.records.judged({ text, bytes: raw.target.length + bytes.length, verdict, writes, kubernetes });
+      const size = raw.target.length + bytes.length;
+      const action = await context.records.judged({ text, bytes: size, verdict, writes, kubernetes, traceparent });
       const reference = `${context.session}/${action}`;
       if (prepared.kind === 'unfit') throw new RefusedRequest({ ...prepared.refusal, verdict }, reference);
       if (verdict.verdict === 'deny') throw new RefusedRequest(refusalOf(verdict), reference);

@@ -11,6 +11,7 @@ import {
   withHashKeys,
 } from '@chaperone/policy';
 import type { RecordBody } from '@chaperone/evidence';
+import type { Tracer } from '@chaperone/policy/tracing';
 import { createGuard } from '../../capture/guard.ts';
 import type { ControlPlane, Observation } from '../../control/control-plane.ts';
 import { EmbeddedDesk } from '../../control/embedded-desk.ts';
@@ -39,6 +40,7 @@ export interface Spec {
   readonly limits?: object;
   readonly identity?: object;
   readonly local?: boolean;
+  readonly tracer?: Tracer;
   /** What the cluster has of Chaperone; absent: it has none. */
   readonly cluster?: ClusterFacts;
   /** Where resources of others are. */
@@ -119,6 +121,7 @@ export async function startGoverned(spec: Spec): Promise<Governed> {
     clock: systemClock,
     logger,
     local: spec.local ?? false,
+    tracer: spec.tracer,
   });
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket: Socket) => {
     const [resource] = snapshot.resources;

@@ -13,6 +13,7 @@ import {
 } from '@chaperone/policy';
 import { startPostgres, testAuthority, type TestAuthority, type TestPostgres } from '@chaperone/testing';
 import { Client, type ClientConfig } from 'pg';
+import type { Tracer } from '@chaperone/policy/tracing';
 import { createGuard } from '../../capture/guard.ts';
 import { EmbeddedDesk } from '../../control/embedded-desk.ts';
 import type { ControlPlane, Observation, Revoked } from '../../control/control-plane.ts';
@@ -52,6 +53,7 @@ export interface Spec {
   readonly through?: (control: ControlPlane) => ControlPlane;
   /** As of an embedded proxy. */
   readonly local?: boolean;
+  readonly tracer?: Tracer;
   /** HOST:PORT in place of the server's, such as that of a pooler; spoken to without TLS. */
   readonly upstream?: string;
 }
@@ -254,6 +256,7 @@ async function govern(spec: Spec, behind: Server): Promise<Governed> {
     logger,
     local: spec.local ?? false,
     parser: PARSER,
+    tracer: spec.tracer,
   });
   let full = false;
   const sockets = new Set<Socket>();
