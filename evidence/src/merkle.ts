@@ -1,4 +1,4 @@
-import { createHash, hash as digest } from 'node:crypto';
+import { sha256, sha256Latin1 } from './primitives.ts';
 
 export const HASH_BYTES = 32;
 const LEAF = Buffer.of(0);
@@ -9,14 +9,6 @@ const MAX_JOINED_BYTES = 4096;
 const joined = Buffer.alloc(MAX_JOINED_BYTES);
 const PAIR_BYTES = 1 + 2 * HASH_BYTES;
 const pair = Buffer.alloc(PAIR_BYTES, 1);
-
-/**
- * In one call: an object for each of many small hashes would cost more than the hashing. As a text with a character for each byte, since
- * memory of its own for each hash costs more too.
- */
-function sha256(data: Uint8Array): string {
-  return digest('sha256', data, 'latin1');
-}
 
 /** RFC 6962 §2.1: SHA-256(0x00 ‖ data). */
 export function leafHash(data: Uint8Array): Buffer {
@@ -30,11 +22,11 @@ export function saltedLeafHash(salt: Uint8Array, data: Uint8Array): Buffer {
 
 function saltedLeaf(salt: Uint8Array, data: Uint8Array): string {
   const length = 1 + salt.length + data.length;
-  if (length > MAX_JOINED_BYTES) return createHash('sha256').update(LEAF).update(salt).update(data).digest('latin1');
+  if (length > MAX_JOINED_BYTES) return sha256(LEAF, salt, data).toString('latin1');
   joined[0] = 0;
   joined.set(salt, 1);
   joined.set(data, 1 + salt.length);
-  return sha256(joined.subarray(0, length));
+  return sha256Latin1(joined.subarray(0, length));
 }
 
 /** The leaf hashes of records behind their salts, one behind the other. There are as many salts. */
@@ -49,7 +41,7 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   if (left.length !== HASH_BYTES || right.length !== HASH_BYTES) throw new RangeError('a hash of a tree has 32 bytes');
   pair.set(left, 1);
   pair.set(right, 1 + HASH_BYTES);
-  return Buffer.from(sha256(pair), 'latin1');
+  return Buffer.from(sha256Latin1(pair), 'latin1');
 }
 
 /** Merkle tree hash over leaf hashes (RFC 6962 §2.1); the empty tree's is SHA-256 of nothing. */
@@ -65,12 +57,12 @@ export function merkleRootOf(leaves: Buffer): Buffer {
 /** Writes each level of the tree over the one below. */
 function rootOf(hashes: Buffer): Buffer {
   let count = hashes.length / HASH_BYTES;
-  if (count === 0) return Buffer.from(sha256(NO_SALT), 'latin1');
+  if (count === 0) return Buffer.from(sha256Latin1(NO_SALT), 'latin1');
   for (; count > 1; count = Math.ceil(count / 2)) {
     const pairs = Math.floor(count / 2);
     for (let at = 0; at < pairs; at++) {
       hashes.copy(pair, 1, 2 * HASH_BYTES * at, 2 * HASH_BYTES * (at + 1));
-      hashes.write(sha256(pair), HASH_BYTES * at, 'latin1');
+      hashes.write(sha256Latin1(pair), HASH_BYTES * at, 'latin1');
     }
     if (count % 2 === 1) hashes.copy(hashes, HASH_BYTES * pairs, HASH_BYTES * (count - 1), HASH_BYTES * count);
   }
