@@ -19,7 +19,7 @@ export class SegmentKeys {
 
   constructor(key: DataKey, number: number, salt: Buffer) {
     const info = Buffer.alloc(INFO.length + key.session.length + 4);
-    info.writeUInt32BE(number, info.write(INFO + key.session, 'latin1'));
+    info.writeUInt32BE(number, info.write(INFO + key.session, 0, 'latin1'));
     const keys = key.derive(salt, info, 2 * KEY_BYTES);
     this.payload = keys.subarray(0, KEY_BYTES);
     this.#records = keys.subarray(KEY_BYTES);

@@ -49,6 +49,7 @@ export class Bytes extends Uint8Array<ArrayBuffer> {
     if (encoding === 'hex') return Array.from(part, (byte) => HEX[byte]).join('');
     const text = latin1(part);
     if (encoding === 'latin1') return text;
+    if (encoding !== 'base64' && encoding !== 'base64url') throw new TypeError('no encoding that is known here');
     const base64 = btoa(text);
     return encoding === 'base64' ? base64 : base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
   }
@@ -134,7 +135,9 @@ function encoded(text: string, encoding: Encoding): Bytes {
   }
   if (encoding === 'latin1') return ofLatin1(text);
   if (encoding === 'hex') return ofHex(text);
-  return ofBase64(text);
+  if (encoding === 'base64' || encoding === 'base64url') return ofBase64(text);
+  // What Node takes in another place than this does must not become other bytes.
+  throw new TypeError('no encoding that is known here');
 }
 
 function ofLatin1(text: string): Bytes {
