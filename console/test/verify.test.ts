@@ -51,7 +51,7 @@ async function come(to = '/evidence'): Promise<Page> {
   });
   await page.goto(`${site.url}${to}`);
   await page.locator('.skeleton').waitFor({ state: 'detached' });
-  if (!to.includes('?')) await page.getByRole('heading', { name: 'Verify evidence in this browser' }).click();
+  if (to === '/evidence') await page.getByRole('heading', { name: 'Verify evidence in this browser' }).click();
   return page;
 }
 
@@ -202,7 +202,7 @@ describe.runIf(hasChromium)('evidence in the browser', NETWORK, () => {
     await page.getByLabel('Trust file, from a file').setInputFiles(path('trust.json'));
     await page.getByLabel('Trust policy, from a file').setInputFiles(path('trust.policy'));
     await verify(page);
-    expect((await said(page))[0]).toMatch(/^x\.evidence sound: .*cosigned by w1\.example, w2\.example$/);
+    expect((await said(page))[0]).toMatch(/^x\.evidence sound: .*cosigned by w1, w2$/);
     for (const [brought, expected] of [
       [{ trust: '{"origin": "x"}' }, 'The trust file cannot be used: it is not {"origin": "…", "enrolmentKeys": ["…"]}'],
       [{ policy: 'log x\n' }, 'The trust policy cannot be used: line 1 of the policy: '],

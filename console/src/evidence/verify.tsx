@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { asServerError, auth, download, type ServerError } from '../server.ts';
 import { createStore, useStore } from '../store.ts';
 import { bytesOf } from '../time.ts';
@@ -32,8 +32,8 @@ export function Verify({ session }: { session: string | undefined }): JSX.Elemen
   const [trust, policy] = [useStore(trustText), useStore(policyText)];
   const stop = useRef<() => void>(() => undefined);
   const end = (): void => stop.current();
-  // What was asked for is another thing now, of which nothing was said; or nobody looks any more.
-  useEffect(() => {
+  // What was asked for is another thing now, of which nothing was said; or nobody looks any more. Before anybody can press Verify.
+  useLayoutEffect(() => {
     setState({ step: 'asked' });
     return end;
   }, [session, file, since, trust, policy]);
