@@ -35,6 +35,10 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
   if (response.status === 204) return undefined as T;
   const said: unknown = await response.json().catch(() => undefined);
   if (response.ok && said !== undefined) return said as T;
+  throw refusal(response, said);
+}
+
+function refusal(response: Response, said: unknown): ServerError {
   const { code = 'Unavailable', message = `the collector answered ${response.status}` } = (said ?? {}) as Partial<
     Pick<ApiError, 'message'> & { code: string }
   >;
@@ -43,7 +47,29 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
     const { user: _user, expiresAt: _expiresAt, ...signedOut } = state;
     auth.set(signedOut);
   }
-  throw new ServerError(code, message);
+  return new ServerError(code, message);
+}
+
+/** The bytes at a path, at most so many. @param hear - how many have come */
+export async function download(path: string, most: number, signal: AbortSignal, hear: (bytes: number) => void): Promise<Blob> {
+  const response = await reach(path, { signal });
+  if (!response.ok || response.body === null) throw refusal(response, await response.json().catch(() => undefined));
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const reader = response.body.getReader();
+  try {
+    for (let [bytes, next] = [0, await reader.read()]; !next.done; next = await reader.read()) {
+      bytes += next.value.length;
+      if (bytes > most) throw new ServerError('LimitExceeded', 'there is more of it than this page takes');
+      pieces.push(next.value);
+      hear(bytes);
+    }
+  } catch (cause) {
+    if (signal.aborted || cause instanceof ServerError) throw cause;
+    throw new ServerError('Offline', 'what the collector was sending ended early', { cause });
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+  return new Blob(pieces);
 }
 
 const AGAIN_MS = 300;

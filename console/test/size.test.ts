@@ -11,6 +11,8 @@ const MAX_FIRST_VIEW_SCRIPT = 90_000;
 const MAX_STYLE = 12_000;
 /** A terminal's emulator is most of it. */
 const MAX_PLAYER = 60_000;
+/** The packages of the log, zod, and what computes digests and signatures. */
+const MAX_VERIFIER = 80_000;
 
 /** What the page is made of. A chunk that is new here is looked at first: what does it bring, and who waits for it? */
 const CHUNKS = [
@@ -48,6 +50,8 @@ const CHUNKS = [
   'assets/style.css',
   'assets/time.js',
   'assets/words.js',
+  // Verifies evidence, in a thread of its own.
+  'assets/worker.js',
   'index.html',
 ];
 
@@ -114,6 +118,13 @@ test('the player, which brings a terminal, is loaded by no page before it is wan
   expect(packed(named('assets/player.js'))).toBeLessThanOrEqual(MAX_PLAYER);
 });
 
+test('the verifier is loaded when somebody verifies, and by nothing else', () => {
+  const naming = [...files].filter(([, bytes]) => bytes.includes('assets/worker-')).map(([name]) => withoutHash(name));
+  expect(naming).toEqual(['assets/evidence.js']);
+  expect(packed(named('assets/worker.js'))).toBeGreaterThan(20_000);
+  expect(packed(named('assets/worker.js'))).toBeLessThanOrEqual(MAX_VERIFIER);
+});
+
 describe('what a browser is told to run and draw', () => {
   test('is in files: the page holds no script, style or handler of its own', () => {
     const html = files.get('index.html')?.toString() ?? '';
@@ -128,7 +139,9 @@ describe('what a browser is told to run and draw', () => {
   });
 
   test('comes from here: no file names another address', () => {
-    const known = /http:\/\/www\.w3\.org\/(?:1999\/xhtml|2000\/svg|1998\/Math\/MathML)/g;
+    // Names that are written as addresses, and a text of zod's by which it tries hosts; nothing is fetched from these.
+    const known =
+      /http:\/\/www\.w3\.org\/(?:1999\/xhtml|2000\/svg|1998\/Math\/MathML)|https?:\/\/json-schema\.org\/draft[\w/-]+#?|http:\/\/\[\$\{\w+\}\]/g;
     for (const [name, bytes] of files)
       expect([
         name,

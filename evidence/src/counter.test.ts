@@ -8,7 +8,8 @@ import {
   verifyCounter,
   verifyCounterStatement,
 } from './counter.ts';
-import { encodeNkey, signEpochCertificate, signerFromSeed, signRegistration } from './keys.ts';
+import { encodeNkey, signEpochCertificate, signRegistration } from './keys.ts';
+import { signerFromSeed } from './signer.ts';
 
 const [enrolment, nkey, epochKey, stranger] = [1, 2, 3, 4].map((byte) => signerFromSeed(Buffer.alloc(32, byte))) as [
   ReturnType<typeof signerFromSeed>,

@@ -1,21 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { constants, createPublicKey, generateKeyPairSync, privateDecrypt } from 'node:crypto';
-import {
-  DataKey,
-  type KeyHolder,
-  MAX_RECIPIENT_CHARS,
-  MAX_RECIPIENTS,
-  parseRecipient,
-  parseWrappedKey,
-  rsaRecipientOf,
-  unwrapKey,
-  WrappedKey,
-  wrapKey,
-  x25519Holder,
-} from './data-key.ts';
+import { DataKey, type KeyHolder, MAX_RECIPIENTS, parseWrappedKey, unwrapKey, WrappedKey, wrapKey } from './data-key.ts';
 import { AES_128_GCM, hpkeOpen, hpkeSeal, x25519PublicKey } from './hpke.ts';
 import { newSessionId } from './ids.ts';
 import { decodeParcel, encodeParcel, segmentOf } from './parcel.ts';
+import { MAX_RECIPIENT_CHARS, parseRecipient, rsaRecipientOf, x25519Holder } from './recipients.ts';
 
 const session = newSessionId();
 const seed = (byte: number): Buffer => Buffer.alloc(32, byte);

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isUtf8 } from './primitives.ts';
 
 /** Bytes that one record holds of a stream; twice what a packet of SSH carries. */
 export const MAX_OUTPUT_BYTES = 64 * 1024;

@@ -1,5 +1,5 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { decodeBase32, encodeBase32 } from './encoding.ts';
+import { randomBytes, sha256 } from './primitives.ts';
 
 /** A whole session id: `s-` and 16 base32 characters (56 random bits, and 24 that say which pod made it), lower case. */
 export const SESSION_ID = /^s-[a-z2-7]{16}$/;
@@ -24,7 +24,7 @@ export function isSessionOf(session: string, pod: string): boolean {
 }
 
 function markOf(chance: Buffer, pod: string): Buffer {
-  return createHash('sha256').update('chaperone.dev/session/v1').update(chance).update(pod).digest().subarray(0, MARK_BYTES);
+  return sha256(Buffer.from('chaperone.dev/session/v1'), chance, Buffer.from(pod)).subarray(0, MARK_BYTES);
 }
 
 /** Names an AccessRequest: `ar-` and 16 base32 characters. */

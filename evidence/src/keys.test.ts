@@ -1,18 +1,16 @@
 import { createUser, fromPublic, fromSeed } from '@nats-io/nkeys';
 import { describe, expect, test } from 'vitest';
 import {
-  createEpoch,
   decodeNkey,
   decodeNkeySeed,
   encodeNkey,
   encodeNkeySeed,
-  generateSigner,
-  signerFromSeed,
   signRegistration,
   verifyEpochCertificate,
   verifyRegistration,
   verifySignature,
 } from './keys.ts';
+import { createEpoch, generateSigner, signerFromSeed } from './signer.ts';
 
 const agent = { namespace: 'agents', serviceAccount: 'support-agent' };
 

@@ -1,10 +1,8 @@
-import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto';
 import { z } from 'zod';
 import { crc16, decodeBase32, encodeBase32 } from './encoding.ts';
 import { EvidenceError } from './errors.ts';
+import { verifyEd25519 } from './primitives.ts';
 
-const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
 const USER_PREFIX = 20 << 3;
 const SEED_PREFIX = 18 << 3;
 const KEY_BYTES = 32;
@@ -16,27 +14,10 @@ export interface Signer {
   sign(message: Uint8Array): Buffer;
 }
 
-/** A signer of a 32-byte seed. Throws EvidenceError MalformedKey for another length. */
-export function signerFromSeed(seed: Uint8Array): Signer {
-  if (seed.length !== KEY_BYTES) throw new EvidenceError('MalformedKey', 'an Ed25519 seed has 32 bytes');
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
-  const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES);
-  return { publicKey, sign: (message) => sign(null, message, key) };
-}
-
-export function generateSigner(random: (bytes: number) => Buffer = randomBytes): Signer {
-  return signerFromSeed(random(KEY_BYTES));
-}
-
 /** Ed25519 (RFC 8032) over `message` with a raw public key; false for anything malformed. */
 export function verifySignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean {
   if (publicKey.length !== KEY_BYTES || signature.length !== SIGNATURE_BYTES) return false;
-  try {
-    const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' });
-    return verify(null, message, key, signature);
-  } catch {
-    return false;
-  }
+  return verifyEd25519(publicKey, message, signature);
 }
 
 /** A raw public key as NATS writes a user's: `U…`, 56 characters. */
@@ -140,6 +121,10 @@ export interface Trust {
   readonly enrolmentKeys: readonly string[];
 }
 
+/** The same as a file has it: `{"origin", "enrolmentKeys"}`, of which at least one. */
+export const TrustFile = z.object({ origin: z.string(), enrolmentKeys: z.array(z.string()).min(1) });
+export type TrustFile = z.infer<typeof TrustFile>;
+
 /** The registration if one of the trusted keys signed it for this origin; throws EvidenceError otherwise. */
 export function verifyRegistration(signed: Signed, trust: Trust): Registration {
   if (!trust.enrolmentKeys.some((key) => verifyStatement(REGISTRATION_CONTEXT, signed, Buffer.from(key, 'base64url'))))
@@ -216,13 +201,4 @@ export interface Epoch {
   readonly certificate: Signed;
   readonly notBefore: number;
   readonly notAfter: number;
-}
-
-/** Makes a new epoch key certified by the pod's nkey; its seed exists only in the returned signer. */
-export function createEpoch(identity: PodIdentity, number: number, now: number): Epoch {
-  const signer = generateSigner();
-  const [nkey, key] = [encodeNkey(identity.nkey.publicKey), signer.publicKey.toString('base64url')];
-  const bounds = { notBefore: now, notAfter: now + EPOCH_MS };
-  const certificate = signEpochCertificate({ nkey, key, epoch: number, ...bounds }, identity.nkey);
-  return { number, signer, certificate, ...bounds };
 }

@@ -1,4 +1,4 @@
-import { createHash, hash as digest } from 'node:crypto';
+import { sha256, sha256Latin1 } from './primitives.ts';
 
 export const HASH_BYTES = 32;
 const LEAF = Buffer.of(0);
@@ -11,14 +11,6 @@ const joined = Buffer.alloc(MAX_JOINED_BYTES);
 const beginnings = Array.from<Buffer | undefined>({ length: MAX_JOINED_BYTES + 1 });
 const PAIR_BYTES = 1 + 2 * HASH_BYTES;
 const pair = Buffer.alloc(PAIR_BYTES, 1);
-
-/**
- * In one call: an object for each of many small hashes would cost more than the hashing. As a text with a character for each byte, since
- * memory of its own for each hash costs more too.
- */
-function sha256(data: Uint8Array): string {
-  return digest('sha256', data, 'latin1');
-}
 
 /** RFC 6962 §2.1: SHA-256(0x00 ‖ data). */
 export function leafHash(data: Uint8Array): Buffer {
@@ -35,11 +27,11 @@ function saltedLeaf(salts: Uint8Array, from: number, to: number, data: Uint8Arra
   const behind = 1 + to - from;
   const length = behind + data.length;
   if (length > MAX_JOINED_BYTES)
-    return createHash('sha256').update(LEAF).update(salts.subarray(from, to)).update(data).digest('latin1');
+    return sha256(LEAF, salts.subarray(from, to), data).toString('latin1');
   joined[0] = 0;
   for (let at = 1; at < behind; at++) joined[at] = salts[from + at - 1] as number;
   joined.set(data, behind);
-  return sha256((beginnings[length] ??= joined.subarray(0, length)));
+  return sha256Latin1((beginnings[length] ??= joined.subarray(0, length)));
 }
 
 /** The leaf hashes of records behind their salts, one behind the other. So are the salts, each of `saltBytes`; there are as many. */
@@ -59,7 +51,7 @@ export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
   if (left.length !== HASH_BYTES || right.length !== HASH_BYTES) throw new RangeError('a hash of a tree has 32 bytes');
   pair.set(left, 1);
   pair.set(right, 1 + HASH_BYTES);
-  return Buffer.from(sha256(pair), 'latin1');
+  return Buffer.from(sha256Latin1(pair), 'latin1');
 }
 
 /** Merkle tree hash over leaf hashes (RFC 6962 §2.1); the empty tree's is SHA-256 of nothing. */
@@ -75,12 +67,12 @@ export function merkleRootOf(leaves: Buffer): Buffer {
 /** Writes each level of the tree over the one below. */
 function rootOf(hashes: Buffer): Buffer {
   let count = hashes.length / HASH_BYTES;
-  if (count === 0) return Buffer.from(sha256(NO_SALT), 'latin1');
+  if (count === 0) return Buffer.from(sha256Latin1(NO_SALT), 'latin1');
   for (; count > 1; count = Math.ceil(count / 2)) {
     const pairs = Math.floor(count / 2);
     for (let at = 0; at < pairs; at++) {
       hashes.copy(pair, 1, 2 * HASH_BYTES * at, 2 * HASH_BYTES * (at + 1));
-      hashes.write(sha256(pair), HASH_BYTES * at, 'latin1');
+      hashes.write(sha256Latin1(pair), HASH_BYTES * at, 'latin1');
     }
     if (count % 2 === 1) hashes.copy(hashes, HASH_BYTES * pairs, HASH_BYTES * (count - 1), HASH_BYTES * count);
   }

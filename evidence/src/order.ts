@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { EvidenceError } from './errors.ts';
 import { SESSION_ID } from './ids.ts';
 import { type Signer, verifySignature } from './keys.ts';
 import { encodeLeaf, type Leaf } from './log/leaf.ts';
+import { sha256 } from './primitives.ts';
 
 /** Characters of a reason. */
 export const MAX_REASON = 500;
@@ -50,7 +50,7 @@ export function sealStatement(
   statement: (digest: string) => object,
   logKey: Signer,
 ): SealedOrder {
-  const digest = createHash('sha256').update(text).digest('hex');
+  const digest = sha256(text).toString('hex');
   const body = Buffer.from(JSON.stringify(statement(digest)));
   const signature = logKey.sign(Buffer.concat([Buffer.from(CONTEXTS[kind]), body]));
   return { text, digest, leaf: encodeLeaf({ kind, text: body, signature }) };
@@ -58,7 +58,7 @@ export function sealStatement(
 
 /** Whether this is the text of which an entry has this SHA-256 (hex). */
 export function hasDigest(text: Buffer, digest: string): boolean {
-  return createHash('sha256').update(text).digest('hex') === digest;
+  return sha256(text).toString('hex') === digest;
 }
 
 /** The order that an entry of the log is of; throws EvidenceError PayloadAltered where the text is another one. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { EvidenceError } from './errors.ts';
-import { generateSigner } from './keys.ts';
+import { generateSigner } from './signer.ts';
 import { formatCheckpoint } from './log/checkpoint.ts';
 import { cosigner } from './log/cosignature.ts';
 import { formatNote, type NoteSigner, noteSigner, signNote } from './log/note.ts';

@@ -5,19 +5,13 @@ import { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
 import { leafHash } from './merkle.ts';
 import { isSessionOf, newSessionId, SESSION_ID } from './ids.ts';
-import { createEpoch, encodeNkey, generateSigner, type PodIdentity, signRegistration } from './keys.ts';
-import type { SessionRecord } from './record.ts';
-import { RECORD_SALT_BYTES, SegmentKeys } from './sealing.ts';
-import {
-  MAX_PLAIN_BYTES,
-  MAX_RECORDS,
-  openSegment,
-  parseSegment,
-  type SealedSegment,
-  type SegmentInput,
-  sealSegment,
-} from './segment.ts';
+import { encodeNkey, type PodIdentity, signRegistration } from './keys.ts';
 import { verifyChain } from './judge.ts';
+import type { SessionRecord } from './record.ts';
+import { encryptPayload, type SealedSegment, type SegmentInput, sealSegment } from './seal-segment.ts';
+import { RECORD_SALT_BYTES, SegmentKeys } from './sealing.ts';
+import { MAX_PLAIN_BYTES, MAX_RECORDS, openSegment, parseSegment } from './segment.ts';
+import { createEpoch, generateSigner } from './signer.ts';
 import { readSegment, verifySegment } from './verify.ts';
 
 const enrolment = generateSigner();
@@ -101,7 +95,7 @@ function aSession(options: { segments?: number; close?: boolean; mods?: (input: 
 function withPayload(bytes: Buffer, key: DataKey, packed: Buffer): Buffer {
   const { header, payload } = parseSegment(bytes);
   const keys = new SegmentKeys(key, header.number, Buffer.from(header.key.salt, 'hex'));
-  return Buffer.concat([bytes.subarray(0, bytes.length - payload.length), ...keys.encrypt(packed)]);
+  return Buffer.concat([bytes.subarray(0, bytes.length - payload.length), ...encryptPayload(keys, packed)]);
 }
 
 describe('a sealed segment', () => {

@@ -1,12 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import type { DataKey } from './data-key.ts';
 import { EvidenceError } from './errors.ts';
-import { type Epoch, Signed } from './keys.ts';
 import { HASH_BYTES, merkleRootOf, saltedLeafHashes } from './merkle.ts';
+import { sha256, unpackZstd } from './primitives.ts';
 import { decodeRecord, type SessionRecord } from './record.ts';
-import { RECORD_SALT_BYTES, SALT_BYTES, SegmentKeys } from './sealing.ts';
-import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header.ts';
+import { RECORD_SALT_BYTES, SegmentKeys } from './sealing.ts';
+import { SegmentHeader } from './segment-header.ts';
 
 /*
  * magic 8 │ u32 length, header JSON │ Ed25519 signature 64 │ u32 length, registration JSON │ u32 count, leaf hashes 32·n │ payload
@@ -17,8 +15,8 @@ import { type Counters, type SegmentFlag, SegmentHeader } from './segment-header
  * it all but the records can be verified, and nothing of them be tried. The leaf hashes let a verifier say which record was changed,
  * and prove single records without the others. Integers are big-endian. To the byte: docs/evidence.md.
  */
-const MAGIC = Buffer.from('CHEVSEG\x02', 'latin1');
-const SIGNATURE_CONTEXT = Buffer.from('chaperone/segment/v2\0');
+export const SEGMENT_MAGIC = Buffer.from('CHEVSEG\x02', 'latin1');
+export const SEGMENT_CONTEXT = Buffer.from('chaperone/segment/v2\0');
 export const SIGNATURE_BYTES = 64;
 
 /** A segment stays below NATS's default max_payload (1 MiB) with room for the message's headers. */
@@ -32,136 +30,14 @@ export const MAX_RECORD_BYTES = 896 * 1024;
 /** Bounds the leaf hashes to 32 KiB. */
 export const MAX_RECORDS = 1024;
 
-/** All that comes out in one piece, in place of many that are joined in the end. */
-const COMPRESSION = { params: { [constants.ZSTD_c_compressionLevel]: 1 }, chunkSize: 512 * 1024 };
-
-export interface SegmentInput {
-  readonly origin: string;
-  readonly session: string;
-  readonly number: number;
-  readonly prev: string | null;
-  readonly policy: string;
-  readonly key: DataKey;
-  readonly registration: Signed;
-  readonly epoch: Epoch;
-  /** `seq` of the first record, or of the next one where there is none. */
-  readonly firstSeq: number;
-  /** The records in order, each as encodeRecord has it. */
-  readonly records: readonly Buffer[];
-  readonly clock: {
-    readonly wall: readonly [number, number];
-    readonly mono: readonly [number, number];
-    /** Now; within the epoch. */
-    readonly sealed: number;
-  };
-  readonly counters: Counters;
-  readonly flags: readonly SegmentFlag[];
+/** SHA-256 (hex) of what these are one behind the other: a segment's name, or what is in its header. */
+export function digestOf(...parts: readonly Uint8Array[]): string {
+  return sha256(...parts).toString('hex');
 }
 
-export interface SealedSegment {
-  readonly bytes: Buffer;
-  /** SHA-256 (hex) of `bytes`: the name it is stored and receipted under. */
-  readonly digest: string;
-  /** What the next segment's `prev` must be. */
-  readonly link: string;
-}
-
-/** Packs, encrypts and signs records as one segment. Throws EvidenceError LimitExceeded where they do not fit into one. */
-export function sealSegment(input: SegmentInput): SealedSegment {
-  const plain = framed(input.records);
-  const plainBytes = plain.length;
-  if (input.records.length > MAX_RECORDS || plain.length > MAX_PLAIN_BYTES)
-    throw new EvidenceError('LimitExceeded', 'the records do not fit into one segment');
-  const packed = zstdCompressSync(plain, COMPRESSION);
-  free(plain);
-  const salt = randomBytes(SALT_BYTES);
-  const keys = new SegmentKeys(input.key, input.number, salt);
-  const [payload, tag] = keys.encrypt(packed);
-  free(packed);
-  const registration = Buffer.from(JSON.stringify(input.registration));
-  const count = input.records.length;
-  const leaves = saltedLeafHashes(keys.salts(count), RECORD_SALT_BYTES, input.records);
-  const header = encodeHeader({
-    version: 2,
-    origin: input.origin,
-    session: input.session,
-    number: input.number,
-    prev: input.prev,
-    certificate: input.epoch.certificate,
-    registration: sha256(registration),
-    records: { first: input.firstSeq, last: input.firstSeq + count - 1, count },
-    root: merkleRootOf(leaves).toString('hex'),
-    key: { id: input.key.id, salt: salt.toString('hex') },
-    payload: {
-      codec: 'zstd+aes-256-gcm',
-      digest: sha256(payload, tag),
-      length: payload.length + tag.length,
-      plain: plainBytes,
-    },
-    policy: input.policy,
-    clock: { wall: [...input.clock.wall], mono: [...input.clock.mono], sealed: input.clock.sealed },
-    counters: input.counters,
-    flags: [...input.flags],
-  });
-  const signature = input.epoch.signer.sign(Buffer.concat([SIGNATURE_CONTEXT, header]));
-  const bytes = Buffer.concat([
-    MAGIC,
-    u32(header.length),
-    header,
-    signature,
-    u32(registration.length),
-    registration,
-    u32(count),
-    leaves,
-    payload,
-    tag,
-  ]);
-  free(payload);
-  if (bytes.length > MAX_SEGMENT_BYTES) throw new EvidenceError('LimitExceeded', 'the sealed segment is too large');
-  return { bytes, digest: sha256(bytes), link: linkOf(header, signature) };
-}
-
-function encodeHeader(header: SegmentHeader): Buffer {
-  const bytes = Buffer.from(JSON.stringify(SegmentHeader.parse(header)));
-  if (bytes.length > MAX_HEADER_BYTES) throw new EvidenceError('LimitExceeded', 'the segment header is too large');
-  return bytes;
-}
-
-function framed(records: readonly Buffer[]): Buffer {
-  const plain = Buffer.allocUnsafe(records.reduce((sum, { length }) => sum + 4 + length, 0));
-  let end = 0;
-  for (const record of records) {
-    end = plain.writeUInt32BE(record.length, end);
-    end += record.copy(plain, end);
-  }
-  return plain;
-}
-
-/** Twice what Node's pool of small buffers is cut out of. */
-const FREED_BYTES = 128 * 1024;
-
-/**
- * Frees large memory that nobody else looks at, at once. Left to the garbage collector it counts as if it were on the heap, all of which
- * is marked again for every few megabytes.
- */
-function free({ buffer }: Buffer): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength >= FREED_BYTES) buffer.transfer(0);
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-function sha256(...parts: readonly Uint8Array[]): string {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest('hex');
-}
-
-function linkOf(header: Uint8Array, signature: Uint8Array): string {
-  return sha256(header, signature);
+/** What the next segment's `prev` must be. */
+export function linkOf(header: Uint8Array, signature: Uint8Array): string {
+  return digestOf(header, signature);
 }
 
 /** A segment taken apart; nothing of it has been checked against a key or a digest yet. */
@@ -196,9 +72,9 @@ export function parseSegment(bytes: Buffer): SegmentParts {
     if (length > most) throw new EvidenceError('LimitExceeded', `the ${what} is too large`);
     return take(length);
   };
-  const magic = take(MAGIC.length);
-  if (!magic.equals(MAGIC))
-    throw magic.subarray(0, 7).equals(MAGIC.subarray(0, 7))
+  const magic = take(SEGMENT_MAGIC.length);
+  if (!magic.equals(SEGMENT_MAGIC))
+    throw magic.subarray(0, 7).equals(SEGMENT_MAGIC.subarray(0, 7))
       ? new EvidenceError('UnsupportedVersion', 'the segment is of a version that this program does not know')
       : new EvidenceError('MalformedSegment', 'this is not a segment');
   const headerBytes = takeSized(MAX_HEADER_BYTES, 'header');
@@ -210,12 +86,12 @@ export function parseSegment(bytes: Buffer): SegmentParts {
   return {
     header: parseHeader(headerBytes),
     headerText: headerBytes,
-    signed: Buffer.concat([SIGNATURE_CONTEXT, headerBytes]),
+    signed: Buffer.concat([SEGMENT_CONTEXT, headerBytes]),
     signature,
     registration,
     leaves,
     payload: bytes.subarray(at),
-    digest: sha256(bytes),
+    digest: digestOf(bytes),
     link: linkOf(headerBytes, signature),
     size: bytes.length,
   };
@@ -231,7 +107,7 @@ function parseHeader(bytes: Buffer): SegmentHeader {
 
 /** Throws EvidenceError where what is beside the payload is not what the header says. */
 export function checkFrame({ header, registration, leaves }: SegmentParts): void {
-  if (sha256(registration) !== header.registration)
+  if (digestOf(registration) !== header.registration)
     throw new EvidenceError('RegistrationUntrusted', 'the registration is not the one that the header names');
   if (leaves.length !== HASH_BYTES * header.records.count || merkleRootOf(leaves).toString('hex') !== header.root)
     throw new EvidenceError('RecordAltered', 'the leaf hashes do not give the root in the header');
@@ -247,7 +123,7 @@ export function checkFrame({ header, registration, leaves }: SegmentParts): void
 
 /** Throws EvidenceError PayloadAltered where the payload is not the one that the header says, encrypted as it is. */
 export function checkPayload({ header, payload }: SegmentParts): void {
-  if (payload.length !== header.payload.length || sha256(payload) !== header.payload.digest)
+  if (payload.length !== header.payload.length || digestOf(payload) !== header.payload.digest)
     throw new EvidenceError('PayloadAltered', 'the payload does not match its digest');
 }
 
@@ -306,9 +182,7 @@ function unpack(packed: Buffer, header: SegmentHeader): Buffer[] {
   if (header.payload.plain > MAX_PLAIN_BYTES) throw new EvidenceError('LimitExceeded', 'the payload is too large');
   let plain: Buffer;
   try {
-    // In one piece, with room for its end to be seen.
-    const most = Math.max(1, header.payload.plain);
-    plain = zstdDecompressSync(packed, { maxOutputLength: most, chunkSize: most + 64 });
+    plain = unpackZstd(packed, Math.max(1, header.payload.plain));
   } catch (error) {
     throw new EvidenceError('PayloadAltered', 'the payload cannot be decompressed', { cause: error });
   }

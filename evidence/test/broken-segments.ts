@@ -1,5 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import { parseSegment, type Member } from '../src/index.ts';
+import { encryptPayload } from '../src/seal-segment.ts';
 import { SegmentKeys } from '../src/sealing.ts';
 import {
   SOUND,
@@ -126,7 +127,8 @@ export function hugeNumbers(): void {
   add('no leaves', replaced(u32(countAt, 0)), ofA('altered', 0, 'RecordAltered'));
   const bomb = Buffer.concat([
     first.subarray(0, first.length - parts.payload.length),
-    ...new SegmentKeys(a.key, 0, Buffer.from(parts.header.key.salt, 'hex')).encrypt(
+    ...encryptPayload(
+      new SegmentKeys(a.key, 0, Buffer.from(parts.header.key.salt, 'hex')),
       zstdCompressSync(Buffer.alloc(64 * 1024 * 1024)),
     ),
   ]);

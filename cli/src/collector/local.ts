@@ -3,14 +3,11 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Collector } from '@chaperone/collector';
-import type { Trust } from '@chaperone/evidence';
-import { z } from 'zod';
+import { type Trust, TrustFile } from '@chaperone/evidence';
 import { CliError, EXIT, fileUnread, usage } from '../errors.ts';
 import { fileCounters } from '../up/counters.ts';
 import { type Address, dataPaths, lockData, readAddress } from '../up/data-directory.ts';
 import type { Transport } from './transport.ts';
-
-const TrustFile = z.object({ origin: z.string(), enrolmentKeys: z.array(z.string()).min(1) });
 
 /** Where `chaperone up` keeps keys and evidence unless it is told otherwise. */
 export function defaultData(env: Readonly<Record<string, string | undefined>>): string {

@@ -3,7 +3,7 @@ import { asciicast, type CastRecord, isCast } from '@chaperone/api/asciicast';
 import { safeJson, visible } from '@chaperone/api/text';
 import {
   decodeBytes,
-  type GivenOrder,
+  givenBy,
   type GivenReading,
   type SessionDetail,
   type SessionRecord,
@@ -163,12 +163,6 @@ const MAX_READS_TOLD = 5;
 
 function readBy({ at, by, way, entry }: GivenReading): string {
   return `${time(at)} by ${by ?? 'somebody who was forgotten'}: ${way} (entry ${entry} of the log)`;
-}
-
-/** Who, when and why, as far as that is still known. */
-export function givenBy({ at, by, reason, entry }: Omit<GivenOrder, 'kind'>): string {
-  const why = reason === undefined ? '' : `: ${reason}`;
-  return `${time(at)} by ${by ?? 'somebody who was forgotten'}${why} (entry ${entry} of the log)`;
 }
 
 /** More records are not read to say all about a session. */

@@ -2,8 +2,10 @@ import type { EvidenceLedger } from '@chaperone/evidence';
 import type { JSX } from 'preact';
 import { OrderList } from '../evidence/orders.tsx';
 import { ReadList } from '../evidence/reads.tsx';
+import { Verify } from '../evidence/verify.tsx';
 import { useLoad, usePoll } from '../load.ts';
 import { zone } from '../preferences.ts';
+import { place } from '../router.ts';
 import { auth, get } from '../server.ts';
 import { SessionTable } from '../sessions/rows.tsx';
 import { useStore } from '../store.ts';
@@ -17,16 +19,26 @@ import { Mark } from '../ui/verdict.tsx';
 
 const POLL_MS = 10_000;
 
-/** How the evidence stands: the newest checkpoint, what is missing, and what was ordered. */
+const SESSION = /^s-[a-z2-7]{16}$/;
+
+/** How the evidence stands: the newest checkpoint, what is missing, and what was ordered; and whether it holds. `?session=` is one to verify. */
 export default function Evidence(): JSX.Element {
   const loaded = useLoad('ledger', (signal) => get<EvidenceLedger>('/v1/ledger', signal));
   const { data, error, reload } = loaded;
   usePoll(POLL_MS, data !== undefined, reload);
+  const asked = useStore(place).query.get('session') ?? '';
+  const session = SESSION.test(asked) ? asked : undefined;
   return (
     <>
       <div class="head">
         <PageHeading title="Evidence">Evidence</PageHeading>
       </div>
+      <details class="verifying" open={session !== undefined}>
+        <summary>
+          <h2>Verify evidence in this browser</h2>
+        </summary>
+        <Verify session={session} />
+      </details>
       {data === undefined && error === undefined && <Skeleton rows={8} label="Loading how the evidence stands" />}
       {data === undefined && error !== undefined && <Failure error={error} what="The evidence" onRetry={reload} />}
       {data !== undefined && error !== undefined && (
@@ -95,8 +107,8 @@ function Checkpoint({ checkpoint }: Pick<EvidenceLedger, 'checkpoint'>): JSX.Ele
         </Fact>
       </dl>
       <p class="mute">
-        This page shows what the collector says and checks no signature. <code>chaperone log verify{where}</code> reads the whole
-        log and does.
+        Here stands what the collector says, and no signature was checked. <code>chaperone log verify{where}</code> reads the
+        whole log and checks.
       </p>
     </section>
   );

@@ -141,7 +141,8 @@ function Findings({ session: { evidence, state, missing, findings, name } }: { s
         </p>
       )}
       <p class="mute">
-        This page shows what is stored and checks no signature. <code>{command}</code> does.
+        This page shows what is stored and checks no signature. <code>{command}</code> does, and so does{' '}
+        <a href={`/evidence?session=${name}`}>the page that verifies</a>.
       </p>
     </div>
   );

@@ -26,6 +26,8 @@ export function Take({ session }: { session: SessionDetail }): JSX.Element {
       >
         Evidence file
       </a>
+      {' · '}
+      <a href={`/evidence?session=${name}`}>Verify in this browser</a>
       {!erased && (
         <>
           {' · '}

@@ -3,3 +3,4 @@ export { type PodCount } from './claims.ts';
 export * from './layout.ts';
 export * from './read-file.ts';
 export * from './verify-file.ts';
+export * from './words.ts';

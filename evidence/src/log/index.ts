@@ -3,7 +3,6 @@ export * from './checkpoint.ts';
 export * from './consistency.ts';
 export { type CosignatureType, cosignatureTime, cosigner, verifierOf } from './cosignature.ts';
 export * from './leaf.ts';
-export { mlDsaSigner } from './ml-dsa.ts';
 export * from './note.ts';
 export * from './policy.ts';
 export * from './proof.ts';

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { DataKey } from '../data-key.ts';
 import { newSessionId } from '../ids.ts';
-import { createEpoch, encodeNkey, type Signer, signRegistration, verifySignature } from '../keys.ts';
-import { parseSegment, sealSegment } from '../segment.ts';
+import { encodeNkey, type Signer, signRegistration, verifySignature } from '../keys.ts';
+import { sealSegment } from '../seal-segment.ts';
+import { parseSegment } from '../segment.ts';
+import { createEpoch } from '../signer.ts';
 import { decodeLeaf, encodeLeaf, type LeafKind, segmentLeaf } from './leaf.ts';
 import { flipped, generateSigner } from './log.test-support.ts';
 import { MAX_ENTRY_BYTES } from './tiles.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { seededRandom } from '@chaperone/testing';
-import { generateSigner } from '../keys.ts';
+import { generateSigner } from '../signer.ts';
 import { leafHash } from '../merkle.ts';
 import type { TreeHead } from './checkpoint.ts';
 import { tilePath } from './tiles.ts';

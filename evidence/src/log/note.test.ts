@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { formatCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import { cosignatureTime, cosigner, verifierOf } from './cosignature.ts';
 import { flipped, generateSigner, VECTORS } from './log.test-support.ts';
-import { mlDsaSigner, verifyMlDsa } from './ml-dsa.ts';
+import { verifyMlDsa } from './ml-dsa.ts';
+import { mlDsaSigner } from '../signer.ts';
 import { formatNote, MAX_NOTE_BYTES, MAX_SIGNATURES, noteSigner, noteVerifier, openNote, parseNote, signNote } from './note.ts';
 import { formatVerifierKey, KEY_TYPE, parseVerifierKey, verifierKey } from './vkey.ts';
 

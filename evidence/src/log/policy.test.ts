@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { formatCheckpoint } from './checkpoint.ts';
 import { cosigner } from './cosignature.ts';
 import { aLog, flipped, generateSigner } from './log.test-support.ts';
-import { mlDsaSigner } from './ml-dsa.ts';
+import { mlDsaSigner } from '../signer.ts';
 import { formatNote, type NoteSigner, noteSigner, signNote } from './note.ts';
 import { openCheckpoint, parsePolicy } from './policy.ts';
 import { leavesReader, proveInclusion } from './proof.ts';

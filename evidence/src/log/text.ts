@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isUtf8 } from '../primitives.ts';
 
 /** A hash or key in standard base64 (RFC 4648 §4); undefined unless it is the one way to write these bytes. */
 export function readBase64(text: string): Buffer | undefined {

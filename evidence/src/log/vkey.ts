@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { EvidenceError } from '../errors.ts';
+import { sha256 } from '../primitives.ts';
 import { ML_DSA_KEY_BYTES } from './ml-dsa.ts';
 import { readBase64 } from './text.ts';
 
@@ -35,8 +35,7 @@ export function hasControl(text: string): boolean {
 export function verifierKey(name: string, type: KeyType, key: Buffer): VerifierKey {
   if (!isKeyName(name)) throw new EvidenceError('MalformedKey', 'this cannot be the name of a key of notes');
   if (key.length !== KEY_BYTES[type]) throw new EvidenceError('MalformedKey', 'the key has another length than keys of its type');
-  const digest = createHash('sha256').update(`${name}\n`).update(Buffer.of(type)).update(key).digest();
-  return { name, id: digest.readUInt32BE(), type, key };
+  return { name, id: sha256(Buffer.from(`${name}\n`), Buffer.of(type), key).readUInt32BE(), type, key };
 }
 
 /** `name+id+base64(type ‖ key)`, as C2SP signed-note, “Verifier keys”, writes it. */

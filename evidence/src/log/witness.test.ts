@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { formatCheckpoint, type TreeHead } from './checkpoint.ts';
 import { cosignatureTime, cosigner, verifierOf } from './cosignature.ts';
 import { aLog, generateSigner, VECTORS } from './log.test-support.ts';
-import { mlDsaSigner } from './ml-dsa.ts';
+import { mlDsaSigner } from '../signer.ts';
 import { formatNote, type NoteSigner, noteSigner, openNote, signNote } from './note.ts';
 import { leavesReader, proveConsistency } from './proof.ts';
 import { KEY_TYPE, parseVerifierKey, verifierKey } from './vkey.ts';

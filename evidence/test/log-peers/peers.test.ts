@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { seededRandom } from '@chaperone/testing';
 import { afterAll, describe, expect, it } from 'vitest';
-import { generateSigner, leafHash, merkleRoot, signerFromSeed } from '../../src/index.ts';
+import { generateSigner, leafHash, merkleRoot, mlDsaSigner, signerFromSeed } from '../../src/index.ts';
 import {
   appendEntries,
   auditTiles,
@@ -16,7 +16,6 @@ import {
   formatVerifierKey,
   KEY_TYPE,
   leavesReader,
-  mlDsaSigner,
   noteSigner,
   type NoteSigner,
   openCheckpoint,
