@@ -21,6 +21,9 @@ const TRUST_FILE = JSON.stringify(world.TRUST);
 /** A machine that does much else takes long to verify. */
 const PATIENT = { timeout: 90_000 };
 
+const told = (): Session =>
+  tell({ serviceAccount: 'support-agent', resource: 'orders-db', ago: 3_600_000, segments: [ask({ text: 'SELECT 1' })] });
+
 let browser: Browser;
 let site: Site;
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -28,8 +31,6 @@ let [one, two]: Session[] = [];
 beforeAll(async () => {
   if (!hasChromium) return undefined;
   [browser, site, directory] = await Promise.all([launch(), startSite(), temporaryDirectory('chaperone-verify-')]);
-  const told = (): Session =>
-    tell({ serviceAccount: 'support-agent', resource: 'orders-db', ago: 3_600_000, segments: [ask({ text: 'SELECT 1' })] });
   [one, two] = [told(), told()];
   for (const { segments } of [one, two]) for (const bytes of segments) await site.collector.ingest(bytes);
   await writeFile(path('trust.json'), TRUST_FILE);
@@ -182,7 +183,9 @@ describe.runIf(hasChromium)('evidence in the browser', NETWORK, () => {
     site.before = async (request) => {
       const { pathname } = new URL(request.url);
       const instead = `http://collector/v1/evidence?session=${two?.name}`;
-      return pathname === '/v1/evidence' ? site.collector.fetch(new Request(instead, request)) : undefined;
+      return pathname === '/v1/evidence'
+        ? site.collector.fetch(new Request(instead, { headers: { authorization: 'Bearer token' } }))
+        : undefined;
     };
     onTestFinished(() => {
       site.before = () => Promise.resolve(undefined);
@@ -250,8 +253,9 @@ describe.runIf(hasChromium)('evidence in the browser', NETWORK, () => {
     const lines = await said(page);
     expect(lines).toEqual(await toldByProgram('large.evidence', large));
     expect(lines[1]).toMatch(/complete: .*what the records say is sealed and was not looked at/);
-    await truncate(path('large.evidence'), 600_000_000);
-    await page.getByLabel('Evidence file').setInputFiles(path('large.evidence'));
+    await writeFile(path('larger.evidence'), '');
+    await truncate(path('larger.evidence'), 600_000_000);
+    await page.getByLabel('Evidence file').setInputFiles(path('larger.evidence'));
     await verify(page);
     await page.getByText('It is larger than the 536.9 MB that this page takes').waitFor();
   });

@@ -64,8 +64,8 @@ function holds(publicKey: Buffer, message: Buffer, signature: Buffer): boolean {
 }
 
 describe('a signature of Ed25519 holds exactly where it does to Node', () => {
-  const { privateKey, publicKey: made } = generateKeyPairSync('ed25519');
-  const publicKey = raw(made).subarray(-32);
+  const { privateKey, publicKey: ofPair } = generateKeyPairSync('ed25519');
+  const publicKey = raw(ofPair).subarray(-32);
   const message = bytes(100);
   const signature = sign(null, message, privateKey);
 
@@ -101,15 +101,15 @@ describe('a signature of Ed25519 holds exactly where it does to Node', () => {
   const ORDER = Buffer.from('edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010', 'hex');
 
   test('with keys and commitments of small order, however they are written', () => {
-    for (const key of SMALL)
-      for (const commitment of SMALL)
-        for (const response of [Buffer.alloc(32), Buffer.alloc(32).fill(1, 0, 1), ORDER])
-          for (let at = 0; at < 4; at++) {
-            const hostile = Buffer.concat([Buffer.from(commitment, 'hex'), response]);
-            const [over, of] = [Buffer.from([at]), Buffer.from(key, 'hex')];
-            const expected = holds(of, over, hostile);
-            expect([key, commitment, at, primitives.verifyEd25519(of, over, hostile)]).toEqual([key, commitment, at, expected]);
-          }
+    const responses = [Buffer.alloc(32), Buffer.alloc(32).fill(1, 0, 1), ORDER];
+    const pairs = SMALL.flatMap((key) => SMALL.map((commitment) => [key, commitment] as const));
+    for (const [key, commitment] of pairs)
+      for (const [at, response] of [...responses, ...responses].entries()) {
+        const hostile = Buffer.concat([Buffer.from(commitment, 'hex'), response]);
+        const [over, of] = [Buffer.from([at]), Buffer.from(key, 'hex')];
+        const expected = holds(of, over, hostile);
+        expect([key, commitment, at, primitives.verifyEd25519(of, over, hostile)]).toEqual([key, commitment, at, expected]);
+      }
   });
 
   const { Point } = ed25519;
@@ -129,7 +129,7 @@ describe('a signature of Ed25519 holds exactly where it does to Node', () => {
     let held = 0;
     for (let at = 0; at < 48; at++) {
       const [of, over, head] = [Buffer.from(key.toBytes()), Buffer.from([at]), Buffer.from(commitment.toBytes())];
-      const digest = Buffer.from(sha512(Buffer.concat([head, of, over]))).reverse();
+      const digest = Buffer.from(sha512(Buffer.concat([head, of, over])).toReversed());
       const challenge = Point.Fn.create(BigInt(`0x${digest.toString('hex')}`));
       const secret = key.equals(small) || key.equals(Point.ZERO) ? 0n : SECRET;
       const made = Buffer.concat([head, Point.Fn.toBytes(Point.Fn.create(nonce + challenge * secret))]);

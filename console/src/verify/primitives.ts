@@ -65,7 +65,7 @@ export const verifyMlDsa44: Primitives['verifyMlDsa44'] = (publicKey, message, s
 
 export const isUtf8: Primitives['isUtf8'] = (bytes) => {
   try {
-    STRICT_UTF8.decode(bytes as Uint8Array<ArrayBuffer>);
+    STRICT_UTF8.decode(bytes);
     return true;
   } catch {
     return false;

@@ -1,4 +1,5 @@
 import type { Answer, Question } from './verification.ts';
+// oxlint-disable-next-line import/default -- the build makes of it where the worker is
 import workerUrl from './worker.ts?worker&url';
 
 interface TrustedTypes {
@@ -22,6 +23,7 @@ export function startVerifier(question: Question, hear: (answer: Answer) => void
     stop();
     hear({ kind: 'unread', what: 'evidence', message: 'the verifier could not go on; nothing is said of the evidence' });
   });
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker is no window, and of this origin
   worker.postMessage(question);
   return stop;
 }

@@ -108,12 +108,12 @@ function policyOf(text: string): FileTrust['policy'] {
 
 async function* bytesOf(blob: Blob, hear: (answer: Answer) => void): AsyncGenerator<Uint8Array> {
   const reader = blob.stream().getReader();
-  let [bytes, told] = [0, 0];
+  let [bytes, heard] = [0, 0];
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     yield next.value;
     bytes += next.value.length;
-    if (bytes - told < TOLD_BYTES) continue;
-    told = bytes;
+    if (bytes - heard < TOLD_BYTES) continue;
+    heard = bytes;
     hear({ kind: 'progress', bytes });
   }
 }

@@ -1,3 +1,4 @@
+// oxlint-disable-next-line import/no-unassigned-import -- what is loaded next wants what this makes
 import './environment.ts';
 import { type Answer, type Question, verification } from './verification.ts';
 
