@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /** What the process that tests run in holds and uses is measured there, or programs are started that take longer than anything else. */
 const ALONE = ['sidecar/src/postgres/**/*.test.ts', 'sidecar/src/ssh/relay/serve.test.ts', 'cli/**/*.test.ts'];
-const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'e2e/**', 'bench/**'];
+const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'bench/**'];
 
 export default defineConfig({
   test: {

@@ -1,8 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
+import { Auditor } from './harness/audit.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
 import { demand } from './harness/run.ts';
 import { listSessions } from './harness/sessions.ts';
@@ -119,32 +120,11 @@ test('each part is killed in turn during traffic: every session that has its rec
   await expect.poll(ended, { timeout: 60_000, interval: 1_000 }).toBe(true);
   expect(await logSizeOf('bot')).toBeGreaterThan(sizeBefore);
 
-  const [file, trust, policy] = ['all.evidence', 'trust.json', 'trust.policy'].map((each) => join(directory, each)) as [
-    string,
-    string,
-    string,
-  ];
-  const map = JSON.parse(await shop.cluster.demand(['get', 'configmap', 'chaperone-trust', '-n', SYSTEM, '-o', 'json'])) as {
-    data: { origin: string; enrolmentKeys: string; log: string };
-  };
-  const enrolmentKeys = JSON.parse(map.data.enrolmentKeys) as string[];
-  await writeFile(trust, JSON.stringify({ origin: map.data.origin, enrolmentKeys }));
-  await writeFile(policy, map.data.log);
-  const from = new Date(began).toISOString();
+  const auditor = new Auditor(shop.cluster, directory);
   // What a pod counted is in a file once nothing has been heard of it for a minute.
-  const exported = async (): Promise<string> => {
-    await rm(file, { force: true });
-    expect(await shop.cluster.chaperone('export', '-A', '--from', from, '-o', file)).toMatchObject({ status: 0 });
-    return (await readFile(file)).toString('latin1');
-  };
-  await expect.poll(exported, { timeout: 90_000, interval: 5_000 }).toMatch(/\0counter\/0\0/);
-  const args = ['--policy', policy, '--trust', trust, '--output', 'jsonl'];
-  const { stdout } = await shop.cluster.chaperone('verify', file, ...args);
-  const [head, ...sessions] = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { verdict: string; session: string; agent?: { pod?: string } });
-  expect(head).toMatchObject({ verdict: 'sound' });
+  await expect.poll(() => auditor.receive(began), { timeout: 90_000, interval: 5_000 }).toBe(true);
+  const { file, sessions } = await auditor.verify();
+  expect(file).toBe('sound');
   expect(sessions.find(({ session }) => session === name)?.verdict).toMatch(/^(missing|incomplete|open)$/);
   const others = sessions.filter(({ session, verdict }) => session !== name && verdict !== 'complete');
   // The two that were open when their sidecar was killed: they say it themselves.
