@@ -1,8 +1,8 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Where the kubelet keeps what containers print: NAMESPACE_POD_UID/CONTAINER/RESTARTS.log. */
-const FOLDER = '/var/log/pods';
+/** As the kubelet has it: NAMESPACE_POD_UID/CONTAINER/RESTARTS.log. */
+const PODS = '/var/log/pods';
 /** As containerd writes them: time, stream, F for a whole line and P for a part of one, text. */
 const LINE = /^(\S+) (?:stdout|stderr) ([FP]) (.*)$/;
 const BUFFER = Buffer.alloc(1024 * 1024);
@@ -30,10 +30,13 @@ interface Open {
  */
 export class NodeLogs implements Disposable {
   readonly #namespaces: ReadonlySet<string>;
+  readonly #folder: string;
   readonly #open = new Map<number, Open>();
 
-  constructor(namespaces: readonly string[]) {
+  /** `folder`: where the kubelet keeps what containers print. */
+  constructor(namespaces: readonly string[], folder = PODS) {
     this.#namespaces = new Set(namespaces);
+    this.#folder = folder;
   }
 
   /** What was printed since the last time; to be asked once a second, so that no file comes and goes unseen. */
@@ -50,12 +53,12 @@ export class NodeLogs implements Disposable {
   }
 
   #find(): void {
-    for (const folder of list(FOLDER)) {
+    for (const folder of list(this.#folder)) {
       const [namespace = '', pod = ''] = folder.split('_');
       if (!this.#namespaces.has(namespace)) continue;
-      for (const container of list(join(FOLDER, folder)))
-        for (const name of list(join(FOLDER, folder, container)).filter((each) => each.endsWith('.log')))
-          this.#add(join(FOLDER, folder, container, name), { namespace, pod, container });
+      for (const container of list(join(this.#folder, folder)))
+        for (const name of list(join(this.#folder, folder, container)).filter((each) => each.endsWith('.log')))
+          this.#add(join(this.#folder, folder, container, name), { namespace, pod, container });
     }
   }
 
