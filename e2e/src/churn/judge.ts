@@ -76,10 +76,16 @@ function isRight({ source, what, from, to }: Seen, phases: readonly Phase[], ans
   return what === `${query} ${(phase?.answers ?? answers)[query]}`;
 }
 
+/** What is the same but for names, numbers, and what was sent or meant. */
+export const sortOf = (text: string): string =>
+  text
+    .replaceAll(/="[^"]*"/g, '=…')
+    .replaceAll(/[\w-]*\d[\w.:-]*/g, '…')
+    .slice(0, 160);
+
 function count(into: Map<Window['kind'], Map<string, number>>, kind: Window['kind'], { source, what }: Seen): void {
   const counts = into.get(kind) ?? new Map<string, number>();
-  // Names, numbers and times within would make each its own.
-  const sort = `${source}: ${what.replaceAll(/[\w-]*\d[\w-]*/g, '…').slice(0, 120)}`;
+  const sort = `${source}: ${sortOf(what)}`;
   counts.set(sort, (counts.get(sort) ?? 0) + 1);
   into.set(kind, counts);
 }

@@ -146,7 +146,7 @@ export const KINDS = {
   'database-deleted': step('parts', ASKS_AGAIN_MS, 'the pod of the database is deleted', ...gone()),
   'database-killed': step('parts', ASKS_AGAIN_MS, 'the database is killed', ...gone(), ended('orders', 'postgres', KILLED)),
   'node-agent-deleted': step('parts', SETTLES_MS, 'the pod of the agent of nodes is deleted'),
-  'ca-rotated': step('parts', ASKS_AGAIN_MS, 'the CA has a successor, which signs at once that it is published'),
+  'ca-rotated': step('parts', ASKS_AGAIN_MS, 'the CA has a successor, which signs after 100 s'),
   'certificate-renewed': step('parts', SETTLES_MS, 'the Secret of the collector’s certificate is deleted'),
   'api-server-killed': step(
     'parts',

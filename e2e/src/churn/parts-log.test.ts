@@ -15,6 +15,7 @@ test.each<[string, string, string, unknown]>([
   ['an error of the collector', 'collector', '{"level":"error","message":"m","code":3}', error('collector', 'm code=3')],
   ['a warning of the sidecar', 'chaperone-sidecar', '{"level":"warn","event":"e"}', { warning: 'chaperone-sidecar: e' }],
   ['news', 'chaperone-sidecar', '{"level":"info","event":"e"}', undefined],
+  ['words of the container that installs capture', 'chaperone-init', 'chaperone-init: capture is installed', undefined],
   ['an empty line', 'operator', '', undefined],
   ['a stack trace', 'operator', '    at main (main.ts:1:1)', error('operator', '    at main (main.ts:1:1)')],
   ['an error of the broker', 'nats', '[1] 2026/12/01 09:00:00.000000 [ERR] slow', error('nats', 'slow')],

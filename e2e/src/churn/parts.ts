@@ -128,9 +128,17 @@ export const killDatabase = anew(killed(PARTS.database));
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** Puts a successor beside the CA that is old enough to sign once everybody who has to trusts it. */
+/** So long a successor is published before it signs: the kubelet brings a ConfigMap into pods within about a minute. A day, else. */
+const PUBLISHED_MS = 100_000;
+const ROTATED_MS = PUBLISHED_MS + BACK_MS;
+
+/** Puts a successor beside the CA that is published long enough in a while; then it signs, as the next one does after a day. */
 export async function rotateCa(world: World): Promise<void> {
-  const next = await createAuthority({ name: 'chaperone-ca churn', now: Date.now() - 2 * DAY_MS, lifeMs: 365 * DAY_MS });
+  const next = await createAuthority({
+    name: 'chaperone-ca churn',
+    now: Date.now() - DAY_MS + PUBLISHED_MS,
+    lifeMs: 365 * DAY_MS,
+  });
   const data = { 'next.crt': base64(next.certificate), 'next.key': base64(next.key) };
   const secret = ['secret', 'chaperone-ca', '-n', SYSTEM];
   await world.kubectl(['patch', ...secret, '--type=merge', '-p', JSON.stringify({ data })]);
@@ -140,7 +148,7 @@ export async function rotateCa(world: World): Promise<void> {
       const found = await world.json<{ data: Record<string, string> }>(...secret);
       return found.data['tls.crt'] === data['next.crt'] ? true : undefined;
     },
-    BACK_MS,
+    ROTATED_MS,
   );
   await signedBy(world, 'chaperone-nats-tls', 'chaperone-collector-tls');
   await isBack(world, PARTS.broker);

@@ -1,4 +1,4 @@
-import type { Judgement } from './judge.ts';
+import { type Judgement, sortOf } from './judge.ts';
 import { KINDS, type Kind, LANES, type Seen } from './model.ts';
 
 export interface Run {
@@ -79,7 +79,7 @@ const MOST_ROWS = 60;
 function unexplained(seen: readonly Seen[]): (string | number)[][] {
   const sorts = new Map<string, { count: number; first: number }>();
   for (const { source, name, what, from } of seen) {
-    const sort = `${source} ${name}: ${what.slice(0, 240)}`;
+    const sort = `${source} ${sortOf(name)}: ${sortOf(what)}`;
     const found = sorts.get(sort) ?? { count: 0, first: from };
     sorts.set(sort, { ...found, count: found.count + 1 });
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SYSTEM } from '../harness/installation.ts';
 import { AGENTS, DATA, type Shop } from '../harness/shop.ts';
-import type { Phase, Window } from './judge.ts';
+import { type Phase, sortOf, type Window } from './judge.ts';
 import { KINDS, type Source, type Seen } from './model.ts';
 import { NodeLogs } from './node-logs.ts';
 import type { Step } from './plan.ts';
@@ -137,7 +137,7 @@ export class World implements Disposable {
         if (container === 'bot') this.note('log', `${pod}/${container}`, text, at);
         continue;
       }
-      if ('warning' in seen) this.warned.set(seen.warning, (this.warned.get(seen.warning) ?? 0) + 1);
+      if ('warning' in seen) this.#warn(sortOf(seen.warning));
       else {
         this.seen.push(seen);
         if (seen.source !== 'agent') continue;
@@ -145,6 +145,10 @@ export class World implements Disposable {
         if (!/^unopened|lost/.test(seen.what)) this.answered.set(pod, (this.answered.get(pod) ?? 0) + 1);
       }
     }
+  }
+
+  #warn(sort: string): void {
+    this.warned.set(sort, (this.warned.get(sort) ?? 0) + 1);
   }
 
   /** Containers that ended, and why. */
