@@ -18,6 +18,10 @@ describe.each(SEEDS)('a plan by seed %i', (seed) => {
     expect(steps[lane].length).toBeGreaterThanOrEqual(60);
   });
 
+  test('has the beginning of a longer one', () => {
+    for (const lane of LANES) expect(steps[lane].slice(0, plan(seed, 3)[lane].length)).toEqual(plan(seed, 3)[lane]);
+  });
+
   test('is over in its time, in order', () => {
     for (const lane of LANES) {
       const times = steps[lane].map(({ atMs }) => atMs);

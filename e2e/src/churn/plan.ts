@@ -16,10 +16,13 @@ const PACE_MS: Readonly<Record<Lane, number>> = { agents: 15_000, rules: 20_000,
 const MOST_WORKLOADS = 6;
 const MAKES: ReadonlySet<Kind> = new Set(['pod-made', 'deployment-made']);
 
-/** The steps of each lane for so long. The same seed gives the same plan; each kind comes once before any comes again. */
+/**
+ * The steps of each lane for so long. The same seed gives the same plan, of which a shorter time has the beginning; each kind comes once
+ * before any comes again.
+ */
 export function plan(seed: number, minutes: number): Readonly<Record<Lane, readonly Step[]>> {
-  const random = seededRandom(seed);
-  return Object.fromEntries(LANES.map((lane) => [lane, laneOf(lane, minutes * 60_000, random)])) as Record<Lane, Step[]>;
+  const of = (lane: Lane, at: number) => [lane, laneOf(lane, minutes * 60_000, seededRandom(seed * LANES.length + at))] as const;
+  return Object.fromEntries(LANES.map(of)) as Record<Lane, Step[]>;
 }
 
 function laneOf(lane: Lane, ms: number, random: () => number): Step[] {
