@@ -16,7 +16,10 @@ type Template = { metadata: object; spec: { containers: object[] } & Record<stri
 function template(world: World, workload: string, seconds: number): Template {
   const { spec } = world.shop.agentPod(workload) as Template;
   const containers = spec.containers.map((container) => ({ ...container, ...traffic(seconds) }));
-  return { metadata: { labels: { app: 'support-agent', [LABEL]: workload } }, spec: { ...spec, containers } };
+  return {
+    metadata: { labels: { app: 'support-agent', [LABEL]: workload } },
+    spec: { ...spec, containers, terminationGracePeriodSeconds: 30 },
+  };
 }
 const metadata = (name: string): object => ({ name, namespace: AGENTS, labels: { [LABEL]: name } });
 

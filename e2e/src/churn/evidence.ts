@@ -77,14 +77,15 @@ interface ClusterEvent {
   readonly involvedObject: { readonly kind: string; readonly name: string };
 }
 
-/** Notes every warning that the cluster has of our namespaces. */
+/** Notes every warning that the cluster has of our namespaces, but of single probes. */
 export async function lookAtEvents(world: World, since: number): Promise<void> {
   for (const namespace of [SYSTEM, AGENTS, DATA]) {
     const { items } = await world.json<{ items: ClusterEvent[] }>('events', '-n', namespace, '--field-selector=type=Warning');
     for (const { reason, message, involvedObject: of, ...each } of items) {
       const first = Date.parse(each.firstTimestamp ?? each.eventTime ?? each.metadata.creationTimestamp);
       const last = Date.parse(each.lastTimestamp ?? each.eventTime ?? each.metadata.creationTimestamp);
-      if (last < since) continue;
+      // A probe that fails for good is told by a container that ended, or by a step that does not end.
+      if (last < since || reason === 'Unhealthy') continue;
       // Told in whole seconds.
       world.note('event', of.name, `${reason}: ${message}`, first, last + 1_000);
     }

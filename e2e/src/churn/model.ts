@@ -66,7 +66,7 @@ const told = (name: string, ...reasons: readonly string[]): Sign => ({
 });
 const of = (name: string, ...signs: readonly Sign[]): Sign[] => signs.map((each) => ({ ...each, name }));
 
-/** A connection that ended without a word, as the stock client says it. */
+/** A connection that ended, in the words of psycopg2: it loses the last word of the server, which says why, where psql tells it. */
 const CUT = ['server closed the connection', 'SSL connection has been closed', 'SSL SYSCALL error', 'connection already closed'];
 /** SIGKILL; a container that is killed for memory is told by another word. */
 const KILLED = 'Error 137';
@@ -89,7 +89,7 @@ export const KINDS = {
     'the sidecar of an agent is killed',
     ...of('$', lost(...CUT), unopened('.'), { source: 'evidence', what: /^interrupted / }),
     ended('$', 'chaperone-sidecar', KILLED),
-    told('$', 'Unhealthy', 'BackOff'),
+    told('$', 'BackOff'),
   ),
 
   'mask-changed': step('rules', SETTLES_MS, 'a masked column is redacted instead of shown in part, and back', {
@@ -105,10 +105,15 @@ export const KINDS = {
     ASKS_AGAIN_MS,
     'the policy of all agents is deleted, and created again',
     unopened('.'),
-    lost('SessionEnded', 'NoRuleAllows', 'NotGranted'),
+    lost('SessionEnded', 'NotGranted', ...CUT),
     refused('NoRuleAllows', 'NotGranted'),
   ),
-  'policy-refused': step('rules', SETTLES_MS, 'a policy that no schema allows is applied, and one whose resource is not there'),
+  'policy-refused': step(
+    'rules',
+    SETTLES_MS,
+    'a policy that no schema allows is applied, and one whose resource is not there',
+    told('typo', 'ResourceNotFound'),
+  ),
   'resource-added': step('rules', SETTLES_MS, 'a second resource is created, granted, used and deleted'),
   'resource-deleted': step(
     'rules',
@@ -117,12 +122,15 @@ export const KINDS = {
     unopened('.'),
     lost('SessionEnded', 'NotGranted', ...CUT),
     refused('NotGranted', 'NoRuleAllows'),
+    told('support-agent', 'ResourceNotFound', 'ResourceNotReady'),
   ),
   'secret-rotated': step(
     'rules',
     SETTLES_MS,
     'the database has another password, and then the Secret',
-    unopened('ResourceNotReady'),
+    unopened('CredentialsRejected'),
+    lost('SessionEnded', ...CUT),
+    told('orders-db', 'CredentialsRejected'),
   ),
 
   'leader-deleted': step('parts', ASKS_AGAIN_MS, 'the pod of the operator that leads is deleted', unopened('RecordingBlocked')),
@@ -162,7 +170,12 @@ export const KINDS = {
 } as const satisfies Record<string, KindOfStep>;
 export type Kind = keyof typeof KINDS;
 
-/** The database is away: sessions end with it, and none opens. */
+/** The database is away, and comes back with its first password: sessions end with it, and none opens. */
 function gone(): Sign[] {
-  return [lost('Upstream\\w+', ...CUT), unopened('ResourceNotReady', 'Upstream\\w+')];
+  return [
+    lost('SessionEnded', 'Upstream\\w+', ...CUT),
+    unopened('ResourceNotReady', 'CredentialsRejected', 'Upstream\\w+'),
+    told('orders-db', 'Upstream\\w+', 'CredentialsRejected'),
+    told('support-agent', 'ResourceNotReady'),
+  ];
 }

@@ -35,9 +35,8 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 lock = threading.Lock()
 def say(began, what):
     with lock: print(json.dumps([int(began * 1000), int(time.time() * 1000), what]), flush=True)
-def words(error, connection=None):
-    # What the server said while nobody asked is a notice to this client, also where it is its last word.
-    text = " ".join(" ".join([str(error), *(connection.notices[-1:] if connection else [])]).split())
+def words(error):
+    text = " ".join(str(error).split())
     code = re.search(r"\\(([A-Z]\\w+)\\)", text)
     return code.group(1) if code else text[:200]
 def connect():
@@ -56,7 +55,7 @@ def ask(connection, name):
             cursor.execute(queries[name])
             say(began, f"{name} = {cursor.fetchone()[0]}")
     except psycopg2.Error as error:
-        say(began, f"{name} {'lost' if connection.closed else 'refused'} {words(error, connection)}")
+        say(began, f"{name} {'lost' if connection.closed else 'refused'} {words(error)}")
     time.sleep(0.3)
     return not connection.closed
 def work(pause, rounds):

@@ -34,6 +34,7 @@ export class World implements Disposable {
   readonly answered = new Map<string, number>();
   /** What the proxy signs in with now. */
   password: string;
+  readonly #began = Date.now();
   readonly #last = new Map<string, Seen>();
   readonly #logs = new NodeLogs([SYSTEM, AGENTS]);
   readonly #ends = new Map<string, string>();
@@ -132,6 +133,7 @@ export class World implements Disposable {
 
   #read(): void {
     for (const { namespace, pod, container, at, text } of this.#logs.read()) {
+      if (at < this.#began) continue;
       const seen = namespace === AGENTS && container === 'bot' ? seenBy(pod, text) : partLine({ pod, container, at, text });
       if (seen === undefined) {
         if (container === 'bot') this.note('log', `${pod}/${container}`, text, at);
@@ -167,6 +169,7 @@ export class World implements Disposable {
     if (this.#ends.get(key) === terminated.finishedAt) return;
     this.#ends.set(key, terminated.finishedAt);
     const at = Date.parse(terminated.finishedAt);
+    if (at < this.#began) return;
     // Told in whole seconds.
     this.note('ended', name, `${container}: ${terminated.reason} ${terminated.exitCode}`, at, at + 1_000);
   }
