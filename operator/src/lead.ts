@@ -465,6 +465,8 @@ class Office {
     const { world } = this.#options;
     const policy = world.policies.get(key);
     if (policy === undefined) return;
+    // Nothing is said of a resource before its Secrets were heard of; everything is looked at again then.
+    if (policy.spec.rules.some(({ resource }) => this.#unheard.has(`${resource.namespace}/${resource.name}`))) return;
     const now = this.#now();
     const { image } = this.#options.config.injection;
     const signing = this.#options.config.decide !== undefined;
