@@ -462,8 +462,7 @@ class Office {
   }
 
   async #policy(key: string): Promise<undefined> {
-    const { world } = this.#options;
-    const policy = world.policies.get(key);
+    const policy = this.#options.world.policies.get(key);
     if (policy === undefined) return;
     // Nothing is said of a resource before its Secrets were heard of; everything is looked at again then.
     if (policy.spec.rules.some(({ resource }) => this.#unheard.has(`${resource.namespace}/${resource.name}`))) return;
