@@ -86,6 +86,8 @@ export async function lookAtEvents(world: World, since: number): Promise<void> {
       const last = Date.parse(each.lastTimestamp ?? each.eventTime ?? each.metadata.creationTimestamp);
       // A probe that fails for good is told by a container that ended, or by a step that does not end.
       if (last < since || reason === 'Unhealthy') continue;
+      // Said again for a week, of what was before too; of this time the verifier says it.
+      if (reason === 'EvidenceMissing') continue;
       // Told in whole seconds.
       world.note('event', of.name, `${reason}: ${message}`, first, last + 1_000);
     }

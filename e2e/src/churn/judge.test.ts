@@ -73,6 +73,16 @@ describe('a step explains', () => {
     expect(found(seen, [killed])).toEqual(isExplained ? [0, [['sidecar-killed', [1]]], 0] : UNEXPLAINED);
   });
 
+  test.each([
+    ['a collector', 'collector-killed'],
+    ['a broker', 'broker-deleted'],
+    ['a follower', 'follower-killed'],
+    ['a CA', 'ca-rotated'],
+    ['an API server', 'api-server-killed'],
+  ] as const)('no lost session by %s', (_what, kind) => {
+    expect(found(lost([150, 151]), [{ ...killed, kind, subject: '' }])).toEqual(UNEXPLAINED);
+  });
+
   test('the latest of several is the one that is counted, and names do not tell what was seen apart', () => {
     const later: Window = { ...killed, from: 140 };
     const policy: Window = { kind: 'policy-refused', subject: '', from: 150, to: 160 };

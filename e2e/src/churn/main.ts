@@ -103,8 +103,9 @@ const after = await world.used();
 for (const each of await doctor(world)) if (!found.includes(each)) world.note('step', 'doctor', each);
 const workloads = new Set([rules.ELDER, ...steps.agents.map(({ subject }) => subject)]);
 const done = new Set(world.windows.map(({ subject }) => subject));
-for (const workload of workloads)
-  if (workload !== '' && (workload === rules.ELDER || done.has(workload))) await agents.end(world, workload);
+for (const subject of workloads)
+  if (subject === rules.ELDER || done.has(subject))
+    await world.do({ atMs: 0, kind: 'agent-ended', subject }, () => agents.end(world, subject));
 const evidence = await verifyAll(world, began);
 await lookAtEvents(world, began);
 

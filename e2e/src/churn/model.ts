@@ -82,7 +82,13 @@ export const KINDS = {
   'pod-made': step('agents', SETTLES_MS, 'a bare pod of an agent is created'),
   'deployment-made': step('agents', SETTLES_MS, 'a Deployment of two agents is created'),
   'job-run': step('agents', SETTLES_MS, 'a Job runs for 15 s and completes'),
-  'agent-ended': step('agents', SETTLES_MS, 'a pod or Deployment of agents is deleted while they work'),
+  // The operator ends the sessions of a pod that is being deleted, which may be before its agent is told to stop.
+  'agent-ended': step(
+    'agents',
+    SETTLES_MS,
+    'a pod or Deployment of agents is deleted while they work',
+    ...of('$', lost('SessionEnded', ...CUT), unopened('.')),
+  ),
   'sidecar-killed': step(
     'agents',
     ASKS_AGAIN_MS,
