@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { ALONE, LongestFirst } from './scripts/test-files.ts';
 
-const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'e2e/**', 'bench/**'];
+const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'bench/**'];
 
 export default defineConfig({
   test: {

@@ -11,8 +11,9 @@
  *     propagation  of 200 changes of a policy, until its status says that 50 sidecars run it
  *     reach      of a withdrawn right and of another password, to what an agent's client is told (as root)
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
+ *     churn      of everything on a real cluster, under agents that look at every answer (SEED, MINUTES)
  *
- * What each but clients found are lines in docs/testing/soak.md.
+ * What each but clients found are lines in docs/testing/soak.md; of churn in docs/testing/churn.md.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -247,7 +248,11 @@ async function informers(): Promise<boolean> {
 
 const namesOf = (...held: readonly Held[]): string[] => [...new Set(held.flatMap((each) => Object.keys(each)))];
 
-const parts = { queries, clients, crashes, broker, sessions, rotations, outages, propagation, reach, informers };
+function churn(): boolean {
+  return spawnSync(process.execPath, [join(root, 'e2e/src/churn/main.ts')], { cwd: root, stdio: 'inherit' }).status === 0;
+}
+
+const parts = { queries, clients, crashes, broker, sessions, rotations, outages, propagation, reach, informers, churn };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

@@ -1,13 +1,13 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Agent } from './harness/agent.ts';
+import { Auditor } from './harness/audit.ts';
 import { Installation, SYSTEM } from './harness/installation.ts';
 import { demand } from './harness/run.ts';
 import { listSessions } from './harness/sessions.ts';
 import { AGENTS, Shop } from './harness/shop.ts';
-import { trustOf } from './harness/trust.ts';
 
 /** Every part of the pipeline is killed while agents work. What arrived is complete, what did not is named, and nothing else is said. */
 let shop: Shop;
@@ -120,22 +120,11 @@ test('each part is killed in turn during traffic: every session that has its rec
   await expect.poll(ended, { timeout: 60_000, interval: 1_000 }).toBe(true);
   expect(await logSizeOf('bot')).toBeGreaterThan(sizeBefore);
 
-  const file = join(directory, 'all.evidence');
-  const from = new Date(began).toISOString();
+  const auditor = new Auditor(shop.cluster, directory);
   // What a pod counted is in a file once nothing has been heard of it for a minute.
-  const exported = async (): Promise<string> => {
-    await rm(file, { force: true });
-    expect(await shop.cluster.chaperone('export', '-A', '--from', from, '-o', file)).toMatchObject({ status: 0 });
-    return (await readFile(file)).toString('latin1');
-  };
-  await expect.poll(exported, { timeout: 90_000, interval: 5_000 }).toMatch(/\0counter\/0\0/);
-  const trust = await trustOf(shop.cluster, directory);
-  const { stdout } = await shop.cluster.chaperone('verify', file, ...trust, '--output', 'jsonl');
-  const [head, ...sessions] = stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { verdict: string; session: string; agent?: { pod?: string } });
-  expect(head).toMatchObject({ verdict: 'sound' });
+  await expect.poll(() => auditor.receive(began), { timeout: 90_000, interval: 5_000 }).toBe(true);
+  const { file, sessions } = await auditor.verify();
+  expect(file).toBe('sound');
   expect(sessions.find(({ session }) => session === name)?.verdict).toMatch(/^(missing|incomplete|open)$/);
   const others = sessions.filter(({ session, verdict }) => session !== name && verdict !== 'complete');
   // The two that were open when their sidecar was killed: they say it themselves.

@@ -467,6 +467,8 @@ class Office {
   async #policy(key: string): Promise<undefined> {
     const policy = this.#options.world.policies.get(key);
     if (policy === undefined) return;
+    // Nothing is said of a resource before its Secrets were heard of; everything is looked at again then.
+    if (policy.spec.rules.some(({ resource }) => this.#unheard.has(`${resource.namespace}/${resource.name}`))) return;
     const now = this.#now();
     const { injection, decide } = this.#options.config;
     const pods = this.#governedPods();

@@ -164,6 +164,36 @@ test('a policy without agents says so', async () => {
   await eventually(() => expect(condition(policy(), 'Ready')).toMatchObject({ status: 'True', reason: 'NoAgentsYet' }));
 });
 
+test('a policy says nothing of a resource whose Secrets were not heard of yet', async () => {
+  const at = { namespace: 'data', name: 'slow-db' };
+  const named = { namespace: AGENTS, name: 'slow' };
+  let asked = 0;
+  api.intercept = (request, response, message) => {
+    if (!request.url.search.includes('slow-ca')) return reviewsTokens(request, response, message);
+    asked += 1;
+    response.writeHead(503).end();
+    return true;
+  };
+  try {
+    const { spec } = resource();
+    const upstream = { ...spec.upstream, tls: { mode: 'verify-full', caRef: { name: 'slow-ca', key: 'ca.crt' } } };
+    api.put(KINDS.protectedResources, { metadata: at, spec: { ...spec, hosts: ['slow.data.svc'], upstream } });
+    const rules = policy().spec.rules.map((rule) => ({ ...rule, resource: at }));
+    api.put(KINDS.accessPolicies, { metadata: named, spec: { ...policy().spec, rules } });
+    await eventually(() => expect(asked).toBeGreaterThan(1));
+    expect(get<AccessPolicy>(KINDS.accessPolicies, named).status?.conditions).toBeUndefined();
+    const data = { 'ca.crt': Buffer.from((await testAuthority()).ca).toString('base64') };
+    api.put(KINDS.secrets, { metadata: { namespace: 'data', name: 'slow-ca' }, data });
+  } finally {
+    api.intercept = reviewsTokens;
+  }
+  const ready = (): Condition | undefined => condition(get<AccessPolicy>(KINDS.accessPolicies, named), 'Ready');
+  await eventually(() => expect(ready()).toMatchObject({ status: 'True', reason: 'NoAgentsYet' }));
+  expect(JSON.stringify(emitted('ResourceNotReady'))).not.toContain('slow-db');
+  api.remove(KINDS.accessPolicies, named);
+  api.remove(KINDS.protectedResources, at);
+});
+
 test('a sidecar enrols, gets policy and credentials, and its acknowledgement makes the policy Programmed', async () => {
   putPod('bot');
   await eventually(() => expect(condition(policy(), 'Programmed')?.reason).toBe('Programming'));

@@ -511,6 +511,16 @@ test('broker access is asked for again as long as it does not say which log to b
   expect((await control.nats()).jwt).toBe('jwt-2');
 });
 
+test('broker access is asked for again once another authority is trusted', async () => {
+  const control = await startStreaming();
+  expect((await control.nats()).jwt).toBe('jwt-1');
+  operator.bundle = ca + (await testAuthority('operator CA')).ca;
+  operator.revision = 2;
+  operator.say({ type: 'snapshot', snapshot: await operator.snapshot() });
+  await eventually('the second snapshot', () => (control.current()?.revision === 'r2' ? true : undefined));
+  expect((await control.nats()).jwt).toBe('jwt-2');
+});
+
 test('broker access is asked for again at two thirds of its time', async () => {
   const control = await startStreaming();
   expect((await control.nats()).jwt).toBe('jwt-1');

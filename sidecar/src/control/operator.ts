@@ -98,7 +98,8 @@ class FromOperator implements OperatorControl {
   #heardAt = 0;
   #validForMs = 0;
   #toldStale = false;
-  #nats: { access: NatsAccess; receivedAt: number } | undefined;
+  /** With the authority that was trusted when it was asked for. */
+  #nats: { access: NatsAccess; receivedAt: number; ca: string } | undefined;
   #enrolled = false;
   #reporting = false;
   #capture: CaptureRequest | undefined;
@@ -184,13 +185,15 @@ class FromOperator implements OperatorControl {
   async nats(): Promise<NatsAccess> {
     const known = this.#nats;
     const now = this.#o.clock.now();
-    // Without a log to believe it is of little use: that is asked for until it is known.
-    if (known?.access.log !== undefined && now < known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3)
-      return known.access;
+    const { ca } = this.#endpoint;
+    const isDue = known === undefined || now >= known.receivedAt + ((known.access.expiresAt - known.receivedAt) * 2) / 3;
+    // Without a log to believe it is of little use: that is asked for until it is known. Where somebody else signs, the broker's
+    // certificate is soon another too.
+    if (!isDue && known.access.log !== undefined && known.ca === ca) return known.access;
     const body = { nkey: encodeNkey(this.#o.nkey.publicKey) };
     const access = await call(this.#endpoint, CONTROL_PATHS.nats, { body, schema: NatsResponse, signal: this.#stopping.signal });
     if (access === undefined) throw new OperatorError('Garbage', 'the operator gave no broker access');
-    this.#nats = { access, receivedAt: now };
+    this.#nats = { access, receivedAt: now, ca };
     return access;
   }
 
@@ -300,7 +303,7 @@ class FromOperator implements OperatorControl {
     if (answer?.protocol !== protocol)
       throw new OperatorError('Garbage', 'the operator answered in no protocol that it was asked in');
     this.#adopt(answer.snapshot);
-    this.#nats = { access: answer.nats, receivedAt: this.#o.clock.now() };
+    this.#nats = { access: answer.nats, receivedAt: this.#o.clock.now(), ca: this.#endpoint.ca };
     this.#enrolled = true;
     this.#captureTold = undefined;
     this.#first.resolve(answer);
