@@ -15,10 +15,11 @@ if (import.meta.main) {
 
   const open = async (session: string, host: string): Promise<Client> => {
     const client = new Client({ host, port: 5432, user: 'bot', database: 'orders', ssl: { ca } });
-    let last = 'the connection was closed';
-    client.on('error', (error) => (last = why(error)));
+    // What the server said comes first; that it closed the connection is an error of its own.
+    let first: string | undefined;
+    client.on('error', (error) => (first ??= why(error)));
     client.on('end', () => {
-      if (sessions.delete(session)) say({ session, ended: last });
+      if (sessions.delete(session)) say({ session, ended: first ?? 'the connection was closed' });
     });
     await client.connect();
     return client;

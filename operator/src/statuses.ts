@@ -43,20 +43,27 @@ export function isSameSpec(a: Owned, b: Owned): boolean {
   return a.metadata.uid === b.metadata.uid && a.metadata.generation === b.metadata.generation;
 }
 
-/** A status that was written, and the object's version since then. */
+/** What was written of one object, while its events are still to come. */
 interface Written {
-  readonly version: string | undefined;
+  /** Versions that informers may hold meanwhile: what the first write was decided on, and what each made. */
+  readonly versions: Set<string>;
+  /** The last of them, and the status that it has. */
+  readonly latest: string;
   readonly status: NonNullable<Owned['status']>;
 }
 
+/** Objects of which it is remembered what was written; of one that was forgotten a write may have to be decided on again. */
+const MAX_REMEMBERED = 4096;
+
 /**
  * Writes statuses where they differ from what is there, each for the very version of the object that it was decided on: what was edited,
- * deleted or made anew meanwhile keeps what it has. Its event brings it here again, so nothing is tried twice.
+ * deleted or made anew meanwhile keeps what it has. Its event brings it here again, so nothing is tried twice. What was written here
+ * itself is no edit, though informers hear of it later.
  */
 export class Statuses {
   readonly #to: { readonly kube: Kube; readonly events: EventRecorder; readonly signal: AbortSignal };
-  /** By the object as informers hold it: theirs is older until the event of the write has come. */
-  readonly #written = new WeakMap<Owned, Written>();
+  /** By kind and name. */
+  readonly #written = new Map<string, Written>();
 
   constructor(to: { readonly kube: Kube; readonly events: EventRecorder; readonly signal: AbortSignal }) {
     this.#to = to;
@@ -66,18 +73,32 @@ export class Statuses {
   async write(kind: ResourceKind, object: Owned, status: { readonly conditions: readonly CodedCondition[] }): Promise<undefined> {
     const { kube, events, signal } = this.#to;
     const { name, namespace, resourceVersion } = object.metadata;
-    const before = this.#written.get(object) ?? { version: resourceVersion, status: object.status };
+    const key = `${kind.kind} ${namespace ?? ''}/${name}`;
+    const own = this.#written.get(key);
+    const isOurs = resourceVersion !== undefined && own?.versions.has(resourceVersion) === true;
+    const before = isOurs ? own : { latest: resourceVersion, status: object.status };
     if (isDeepStrictEqual(before.status, status)) return;
     const at = { name, ...(namespace === undefined ? {} : { namespace }), subresource: 'status' as const };
-    const metadata = before.version === undefined ? {} : { resourceVersion: before.version };
+    const metadata = before.latest === undefined ? {} : { resourceVersion: before.latest };
     try {
-      const after = await apply(kube, kind, at, { metadata, status }, { signal });
-      this.#written.set(object, { version: after.metadata.resourceVersion, status });
+      const { resourceVersion: latest = '' } = (await apply(kube, kind, at, { metadata, status }, { signal })).metadata;
+      // What informers hold by now is the oldest that they will ever show.
+      const versions = isOurs ? [...own.versions] : [resourceVersion ?? ''];
+      const since = versions.slice(versions.indexOf(resourceVersion ?? ''));
+      this.#remember(key, { versions: new Set([...since, latest]), latest, status });
     } catch (error) {
+      this.#written.delete(key);
       if (isNotFound(error) || isConflict(error)) return;
       throw error;
     }
     await tell(events, { ...object, status: before.status }, status.conditions);
+  }
+
+  #remember(key: string, written: Written): void {
+    this.#written.delete(key);
+    this.#written.set(key, written);
+    const oldest = this.#written.keys().next();
+    if (this.#written.size > MAX_REMEMBERED && oldest.done === false) this.#written.delete(oldest.value);
   }
 }
 
