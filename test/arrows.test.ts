@@ -67,6 +67,12 @@ const isTest = (file: string): boolean =>
   file.endsWith('.test-support.ts') ||
   file.includes('/testdata/');
 
+/** The files beside it that a file takes more than types of. */
+const valuesOf = (file: string): string[] =>
+  [...readFileSync(join(root, file), 'utf8').matchAll(/^(?:import|export)(?! type)\b[^'"]*?'(\.[^'"]+)'/gm)].map(
+    ([, target = '']) => join(dirname(file), target),
+  );
+
 describe('the arrows between packages', () => {
   for (const [name, allowed] of Object.entries(ARROWS)) {
     it(`${name} imports ${allowed.length === 0 ? 'no other package' : allowed.join(', ')} only`, () => {
@@ -111,11 +117,7 @@ describe('the arrows between packages', () => {
       'console/src/verify/verification.ts',
     ]);
     const inWorker = ['verification', 'primitives', 'bytes', 'environment'].map((name) => `console/src/verify/${name}.ts`);
-    const values = (file: string): string[] =>
-      [...readFileSync(join(root, file), 'utf8').matchAll(/^(?:import|export)(?! type)\b[^'"]*?'(\.[^'"]+)'/gm)].map(
-        ([, target = '']) => join(dirname(file), target),
-      );
-    expect(files.filter((file) => values(file).some((target) => inWorker.includes(target))).toSorted()).toEqual([
+    expect(files.filter((file) => valuesOf(file).some((target) => inWorker.includes(target))).toSorted()).toEqual([
       'console/src/verify/environment.ts',
       'console/src/verify/worker.ts',
     ]);

@@ -37,13 +37,13 @@ afterAll(async () => {
 
 /** What an object has of the cluster that it was in. */
 const OF_ITS_CLUSTER = new Set(['uid', 'resourceVersion', 'creationTimestamp', 'ownerReferences']);
+const bare = (metadata: object): object =>
+  Object.fromEntries(Object.entries(metadata).filter(([key]) => !OF_ITS_CLUSTER.has(key)));
 /** Those objects as they can be created elsewhere. */
 async function kept(...names: readonly string[]): Promise<object> {
   const list = JSON.parse(await shop.cluster.demand(['get', '-n', SYSTEM, ...names, '-o', 'json'])) as {
     items: { metadata: object }[];
   };
-  const bare = (metadata: object): object =>
-    Object.fromEntries(Object.entries(metadata).filter(([key]) => !OF_ITS_CLUSTER.has(key)));
   return { ...list, items: list.items.map((each) => ({ ...each, metadata: bare(each.metadata) })) };
 }
 const file = (name: string): string => join(directory, name);

@@ -26,8 +26,7 @@ export function saltedLeafHash(salt: Uint8Array, data: Uint8Array): Buffer {
 function saltedLeaf(salts: Uint8Array, from: number, to: number, data: Uint8Array): string {
   const behind = 1 + to - from;
   const length = behind + data.length;
-  if (length > MAX_JOINED_BYTES)
-    return sha256(LEAF, salts.subarray(from, to), data).toString('latin1');
+  if (length > MAX_JOINED_BYTES) return sha256(LEAF, salts.subarray(from, to), data).toString('latin1');
   joined[0] = 0;
   for (let at = 1; at < behind; at++) joined[at] = salts[from + at - 1] as number;
   joined.set(data, behind);

@@ -22,7 +22,7 @@ import { Networks } from './networks/keep.ts';
 import { dialledFrom } from './networks/policy.ts';
 import { Observations, withSourceName } from './observations.ts';
 import { decidePolicy } from './policies/decide.ts';
-import { gatherPolicy } from './policies/facts.ts';
+import { gatherPolicy, resourcesOf } from './policies/facts.ts';
 import { type AssessedResource, assessResources, restoreAddresses } from './resources/assess.ts';
 import { isSameLogin } from './resources/source.ts';
 import { Sources } from './resources/sources.ts';
@@ -457,9 +457,7 @@ class Office {
       if (this.#sources.known(current)) this.changed();
       return SECRETS_RETRY_MS;
     }
-    const policies = this.#options.world.policies
-      .list()
-      .filter((policy) => policy.spec.rules.some(({ resource }) => `${resource.namespace}/${resource.name}` === key)).length;
+    const policies = this.#options.world.policies.list().filter((policy) => resourcesOf(policy).includes(key)).length;
     const status = resourceStatus({ ...state, resource: current }, policies, this.#now());
     return await this.#statuses.write(KINDS.protectedResources, current, status);
   }
@@ -468,7 +466,7 @@ class Office {
     const policy = this.#options.world.policies.get(key);
     if (policy === undefined) return;
     // Nothing is said of a resource before its Secrets were heard of; everything is looked at again then.
-    if (policy.spec.rules.some(({ resource }) => this.#unheard.has(`${resource.namespace}/${resource.name}`))) return;
+    if (resourcesOf(policy).some((each) => this.#unheard.has(each))) return;
     const now = this.#now();
     const { injection, decide } = this.#options.config;
     const pods = this.#governedPods();

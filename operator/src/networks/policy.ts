@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { AccessPolicy, ProtectedResource } from '@chaperone/api';
 import { z } from 'zod';
+import { resourcesOf } from '../policies/facts.ts';
 
 /** What an installation says about the NetworkPolicies that the operator writes; as the chart writes it. */
 export const NetworkConfig = z.strictObject({
@@ -107,7 +108,7 @@ export function dialledFrom(
   resources: ReadonlyMap<string, ProtectedResource>,
 ): Dialled[] {
   const of = policies.filter(({ metadata }) => metadata.namespace === namespace);
-  const named = new Set(of.flatMap(({ spec }) => spec.rules.map(({ resource }) => `${resource.namespace}/${resource.name}`)));
+  const named = new Set(of.flatMap(resourcesOf));
   const upstreams = [...named].flatMap((key) => {
     const resource = resources.get(key);
     const granted = resource?.spec.grantedTo.some((grant) => grant.namespace === namespace) === true;

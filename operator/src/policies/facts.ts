@@ -19,11 +19,15 @@ export interface GatherInput {
   readonly now: number;
 }
 
+/** Keys of the resources that a policy's rules name. */
+export function resourcesOf({ spec }: AccessPolicy): string[] {
+  return spec.rules.map(({ resource }) => `${resource.namespace}/${resource.name}`);
+}
+
 /** Collects what the conditions of one policy depend on. */
 export function gatherPolicy({ policy, resources, pods, hub, image, signing, shortfalls, now }: GatherInput): PolicyFacts {
   const namespace = policy.metadata.namespace ?? '';
-  const named = policy.spec.rules.flatMap((rule) => {
-    const key = `${rule.resource.namespace}/${rule.resource.name}`;
+  const named = resourcesOf(policy).flatMap((key) => {
     const state = resources.get(key);
     return state === undefined ? [] : [[key, state] as const];
   });
