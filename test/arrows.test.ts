@@ -67,8 +67,8 @@ const isTest = (file: string): boolean =>
   file.endsWith('.test-support.ts') ||
   file.includes('/testdata/');
 
-/** The files beside it that a file takes more than types of. */
-const valuesOf = (file: string): string[] =>
+/** Files that a file imports by path, and not for their types alone. */
+const ofOwnPackage = (file: string): string[] =>
   [...readFileSync(join(root, file), 'utf8').matchAll(/^(?:import|export)(?! type)\b[^'"]*?'(\.[^'"]+)'/gm)].map(
     ([, target = '']) => join(dirname(file), target),
   );
@@ -117,7 +117,7 @@ describe('the arrows between packages', () => {
       'console/src/verify/verification.ts',
     ]);
     const inWorker = ['verification', 'primitives', 'bytes', 'environment'].map((name) => `console/src/verify/${name}.ts`);
-    expect(files.filter((file) => valuesOf(file).some((target) => inWorker.includes(target))).toSorted()).toEqual([
+    expect(files.filter((file) => ofOwnPackage(file).some((target) => inWorker.includes(target))).toSorted()).toEqual([
       'console/src/verify/environment.ts',
       'console/src/verify/worker.ts',
     ]);
@@ -128,9 +128,7 @@ describe('the arrows between packages', () => {
     const follow = (file: string): void => {
       if (reached.has(file)) return;
       reached.add(file);
-      const text = readFileSync(join(root, file), 'utf8');
-      for (const [, target = ''] of text.matchAll(/^(?:import|export)(?! type)\b[^'"]*?from '(\.[^']+)'/gm))
-        follow(join(dirname(file), target));
+      for (const target of ofOwnPackage(file)) follow(target);
     };
     follow('evidence/src/verifier.ts');
     expect(reached.size).toBeGreaterThan(30);

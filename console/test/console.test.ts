@@ -464,10 +464,11 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
     // Who reads it for the first time is told of nobody.
     await page.reload();
     await page.getByRole('listbox').waitFor();
-    expect(await walk(page, 10)).toEqual([
+    expect(await walk(page, 11)).toEqual([
       'A data/orders-db',
       'BUTTON Copy',
       'A Evidence file',
+      'A Verify in this browser',
       'BUTTON Records as NDJSON',
       expect.stringMatching(/^SUMMARY Who read this session: \d+ entr/),
       'BUTTON all 23',
