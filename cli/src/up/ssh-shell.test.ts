@@ -12,7 +12,7 @@ kind: AccessPolicy
 metadata: {name: repair, namespace: agents}
 spec:
   agents: {serviceAccounts: [support-agent]}
-  limits: {shellDuration: 20s, statementDuration: 1s}
+  limits: {shellDuration: 90s, statementDuration: 1s}
   rules:
   - {name: shell, effect: RequireApproval, resource: {namespace: data, name: broken}, ssh: {shell: true}, approval: {approvers: {groups: [ops]}, timeout: 60s}}
 ---
@@ -79,7 +79,7 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     const agent = terminal('broken', resize);
     await agent.says('waiting for approval');
     const { metadata } = await world.approve('shell');
-    await agent.says(/this terminal is recorded\. It ends at \d\d:\d\d:\d\d UTC, in 20 s\./);
+    await agent.says(/this terminal is recorded\. It ends at \d\d:\d\d:\d\d UTC, in 90 s\./);
     agent.type('PS1="vm1$ "\r');
     // Digits may be the beginning of a card's number, and a prompt is shown all the same.
     await agent.says(/vm1\$ $/);

@@ -55,7 +55,7 @@ describe.each(WAYS)('what a rule holds, by %s', (_, send) => {
     const request = await pending();
     await until(() => notices.length > 0);
     expect(notices).toEqual([
-      `chaperone: waiting for approval ${request.metadata.name} of UPDATE on public.tickets, at most 20 s (ApprovalPending). Keep the connection open, do not resend; the result follows by itself.`,
+      `chaperone: waiting for approval ${request.metadata.name} of UPDATE on public.tickets, at most 1 min (ApprovalPending). Keep the connection open, do not resend; the result follows by itself.`,
     ]);
     expect(await statusOf(1)).toBe('open');
     decide(request);
