@@ -199,8 +199,10 @@ describe('a sink', () => {
     const collector = await open();
     await fill(collector, aFew(1));
     await until('repeats', () => Promise.resolve(receiver.batches.length > 2));
-    const [first, second] = receiver.batches;
-    expect(second?.events.map(({ id }) => id)).toEqual(first?.events.map(({ id }) => id));
+    const [first = [], second = []] = receiver.batches.map(({ events }) => events.map(({ id }) => id));
+    expect(first).not.toEqual([]);
+    // With what came into the log meanwhile.
+    expect(second.slice(0, first.length)).toEqual(first);
     receiver.isDeaf = false;
     await until(CHECK, isDone(collector));
     expect(new Set(receiver.ids).size).toBe(EVENTS_OF_A_SESSION);
