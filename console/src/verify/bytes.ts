@@ -9,7 +9,7 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 /** Characters that one call makes a text of: arguments stand on the stack. */
 const STEP = 8192;
 
-export class Bytes extends Uint8Array<ArrayBuffer> {
+export class Bytes extends Uint8Array {
   static alloc(length: number, fill = 0): Bytes {
     return new Bytes(length).fill(fill);
   }
