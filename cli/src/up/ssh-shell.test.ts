@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually, findProgram, hasSshd } from '@chaperone/testing';
@@ -76,6 +76,7 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
 
   test('is held until somebody approves all of it, says how long it goes on, and is recorded both ways', async () => {
     const resize = join(world.folder, 'resize');
+    await rm(resize, { force: true });
     const agent = terminal('broken', resize);
     await agent.says('waiting for approval');
     const { metadata } = await world.approve('shell');
@@ -88,9 +89,11 @@ describe.runIf(hasSshd && findProgram('script') !== undefined)('a terminal of ss
     await writeFile(resize, '');
     // It runs for longer than commands may.
     await delay(1_000);
-    agent.type('stty size; stty -echo; printf "Pass%s: " word; read -r secret; stty echo\r');
-    await agent.says('40 120\r\n');
-    await agent.says('Password: ');
+    // The new size comes in two steps, each when it does.
+    agent.type(
+      'until [ "$(stty size)" = "40 120" ]; do sleep 0.1; done; stty -echo; printf "Pass%s: " word; read -r secret; stty echo\r',
+    );
+    await agent.says(/Password: $/);
     agent.type('hunter2\r');
     agent.type('echo ${#secret} letters; exit 7\r');
     await agent.says('7 letters');

@@ -48,7 +48,8 @@ export class Program implements ChannelHandler {
   #asked = false;
   /** What the agent sent before the server took it. */
   readonly #waiting = new Waiting();
-  #resizedAt = -RESIZE_MS;
+  /** The newest size that the server has not heard of, as the agent sent it. */
+  #size: Buffer | undefined;
   #isEnded = false;
   #isGone = false;
   /** The host has said that it prints no more. */
@@ -162,17 +163,23 @@ export class Program implements ChannelHandler {
 
   #pass(name: string, payload: Buffer, reply: ChannelRequest['reply']): void {
     if (this.#upstream === undefined || !this.#isRunning) return reply?.(false);
-    if (name === 'window-change' && !this.#mayResize(payload)) return reply?.(false);
-    return this.#upstream.request(name, payload, reply);
+    if (name !== 'window-change') return this.#upstream.request(name, payload, reply);
+    reply?.(this.#terminal !== undefined);
+    if (this.#terminal === undefined) return;
+    // What is no size ends the connection at once.
+    parse.windowChange(payload);
+    if (this.#size === undefined) this.#resize().catch((error: unknown) => this.#c.onFault(error));
+    this.#size = payload;
   }
 
-  /** Sizes come as fast as somebody drags a window; each is a record. */
-  #mayResize(payload: Buffer): boolean {
-    const now = this.#c.clock.monotonic();
-    if (this.#terminal === undefined || now - this.#resizedAt < RESIZE_MS) return false;
-    this.#resizedAt = now;
-    this.#streams?.resized(parse.windowChange(payload));
-    return true;
+  /** Sizes come as fast as somebody drags a window, and each is a record: one in 100 ms, and always the last. */
+  async #resize(): Promise<void> {
+    await this.#c.clock.after(RESIZE_MS);
+    const size = this.#size;
+    this.#size = undefined;
+    if (size === undefined || this.#isGone || this.#isStopped) return;
+    this.#streams?.resized(parse.windowChange(size));
+    this.#upstream?.request('window-change', size);
   }
 
   #ask(asking: Asking, reply: ChannelRequest['reply']): void {
