@@ -69,7 +69,7 @@ export class Installation {
     if ((await this.cluster.kubectl(['get', 'pv', 'chaperone-e2e-collector', 'chaperone-e2e-nats'])).status === 0) return;
     await this.cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM } });
     // What another cluster left there was signed by keys that this one does not know.
-    await this.#onDisk(`rm -rf collector nats snapshot-* && mkdir collector nats && chown ${USER}:${USER} collector nats`);
+    await this.#onDisk(`rm -rf collector nats && mkdir collector nats && chown ${USER}:${USER} collector nats`);
     await this.cluster.apply({ apiVersion: 'v1', kind: 'List', items: [volume('collector'), volume('nats')] });
   }
 
