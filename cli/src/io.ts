@@ -51,11 +51,6 @@ export function table(
   return [line(head, (cell) => cell), ...shown.map((row) => line(row, paint))].join('\n');
 }
 
-/** A time, ms since 1970, in UTC (ISO 8601); one that no calendar has as the number it is: pods' clocks and logs' keys may say anything. */
-export function time(at: number): string {
-  return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`;
-}
-
 /** An age as kubectl shows it: 45s, 3m, 2h, 5d. */
 export function age(fromMs: number | undefined, nowMs: number): string {
   if (fromMs === undefined) return '-';

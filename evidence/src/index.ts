@@ -4,6 +4,7 @@ export * from './data-key.ts';
 export { decodeBytes, encodeBytes, MAX_OUTPUT_BYTES } from './encoded-bytes.ts';
 export * from './errors.ts';
 export * from './file/index.ts';
+export { timeOf } from './time.ts';
 export * from './ids.ts';
 export * from './judge.ts';
 export * from './keys.ts';

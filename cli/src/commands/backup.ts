@@ -1,9 +1,9 @@
-import { recipientOf } from '@chaperone/evidence';
+import { recipientOf, timeOf } from '@chaperone/evidence';
 import { visible } from '@chaperone/api/text';
 import { backUp, type BackupOptions } from '../backup/backup.ts';
 import { makeBackupKey, readBackupKeys } from '../backup/key-file.ts';
 import { checkBackup, restore, type RestoreOptions } from '../backup/restore.ts';
-import { type Io, time, writeLine } from '../io.ts';
+import { type Io, writeLine } from '../io.ts';
 import { type DocumentOutput, writeDocument } from '../output.ts';
 
 type Output = 'text' | DocumentOutput;
@@ -36,7 +36,7 @@ export async function readBackup(
   if (isCheck) {
     const found = await checkBackup({ from: options.from, keys });
     if (output !== 'text') return writeDocument(io, output, { file: options.from, ...found });
-    const at = time(found.at);
+    const at = timeOf(found.at);
     return writeLine(io.out, `${visible(options.from)}: whole, ${found.files} files of ${visible(found.origin)}, made ${at}`);
   }
   const done = await restore({ ...options, keys });

@@ -8,10 +8,11 @@ import {
   type SessionDetail,
   type SessionRecord,
   type SessionSummary,
+  timeOf,
 } from '@chaperone/evidence';
 import type { CollectorClient, SessionFilter } from '../collector/client.ts';
 import { CliError, EXIT, usage } from '../errors.ts';
-import { age, counted, type Io, table, time, writeLine } from '../io.ts';
+import { age, counted, type Io, table, writeLine } from '../io.ts';
 import { type DocumentOutput, isStream, type StreamOutput, writeDocument, writeNext } from '../output.ts';
 import type { Paint, Style } from '../paint.ts';
 import type { VerbOptions } from '../program.ts';
@@ -142,8 +143,8 @@ function sentences(session: SessionDetail, approvals: string): [string, string][
     ['Purpose', session.purpose ?? ''],
     ['Mode', session.mode ?? ''],
     ['State', session.state],
-    ['Started', session.startedAt === undefined ? '' : time(session.startedAt)],
-    ['Ended', session.endedAt === undefined ? '' : time(session.endedAt)],
+    ['Started', session.startedAt === undefined ? '' : timeOf(session.startedAt)],
+    ['Ended', session.endedAt === undefined ? '' : timeOf(session.endedAt)],
     [
       'Actions',
       `${session.actions}, ${session.denied} denied${session.held > 0 ? `, ${session.held} held` : ''}, ${counted(session.masked, 'value')} masked`,
@@ -162,7 +163,7 @@ const ORDER_WORDS = { erasure: 'Erased', hold: 'Hold', release: 'Released' } as 
 const MAX_READS_TOLD = 5;
 
 function readBy({ at, by, way, entry }: GivenReading): string {
-  return `${time(at)} by ${by ?? 'somebody who was forgotten'}: ${way} (entry ${entry} of the log)`;
+  return `${timeOf(at)} by ${by ?? 'somebody who was forgotten'}: ${way} (entry ${entry} of the log)`;
 }
 
 /** More records are not read to say all about a session. */

@@ -1,4 +1,5 @@
 import type { GivenOrder } from '../api.ts';
+import { timeOf } from '../time.ts';
 import type { FileSessionVerdict, FileVerdict, LogSummary, SinceVerdict } from './verify-file.ts';
 
 /*
@@ -53,13 +54,8 @@ function logFindings({ origin, size, quorum, witnesses, since, range }: LogSumma
 }
 
 function rangeFindings({ from, to, first, last }: NonNullable<LogSummary['range']>): string {
-  const times = first === null || last === null ? '' : `, of ${time(first)} to ${time(last)}`;
+  const times = first === null || last === null ? '' : `, of ${timeOf(first)} to ${timeOf(last)}`;
   return `every entry from ${from} to ${to - 1} is here${times}`;
-}
-
-/** A pod's clock may say anything. */
-function time(at: number): string {
-  return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`;
 }
 
 const SINCE: Readonly<Record<SinceVerdict['verdict'], (since: SinceVerdict, size: number) => string>> = {
@@ -82,7 +78,7 @@ function counted(number: number, one: string, many = `${one}s`): string {
 /** Who gave an order, when and why, as far as that is still known. */
 export function givenBy({ at, by, reason, entry }: Omit<GivenOrder, 'kind'>): string {
   const why = reason === undefined ? '' : `: ${reason}`;
-  return `${time(at)} by ${by ?? 'somebody who was forgotten'}${why} (entry ${entry} of the log)`;
+  return `${timeOf(at)} by ${by ?? 'somebody who was forgotten'}${why} (entry ${entry} of the log)`;
 }
 
 /** Of what the file has nothing. */

@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import type { ActionRecord, ApprovalRecord, MaskNote } from '../record.ts';
 import { isRefused } from '../record.ts';
-import { type Cell, compared, Groups, personOf, type Reporter, resourceOf, type Row, Rows, type Seen, timeOf } from './rows.ts';
+import { type Cell, compared, Groups, personOf, type Reporter, resourceOf, type Row, Rows, type Seen } from './rows.ts';
+import { timeOf } from '../time.ts';
 
 type Action = z.infer<typeof ActionRecord>;
 type Approval = z.infer<typeof ApprovalRecord>;

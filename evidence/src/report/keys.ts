@@ -1,6 +1,7 @@
 import type { Leaf } from '../log/leaf.ts';
 import { KEY_TYPE } from '../log/vkey.ts';
-import { type Found, type Reporter, type Row, Rows, type Seen, timeOf } from './rows.ts';
+import { type Found, type Reporter, type Row, Rows, type Seen } from './rows.ts';
+import { timeOf } from '../time.ts';
 
 /** Keys that signed, and the first that is seen of each. To whom data keys are wrapped is in no file: no report says it. */
 export class Keys implements Reporter {

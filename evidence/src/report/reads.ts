@@ -1,4 +1,5 @@
-import { type Found, type Reporter, type Row, Rows, timeOf } from './rows.ts';
+import { type Found, type Reporter, type Row, Rows } from './rows.ts';
+import { timeOf } from '../time.ts';
 
 /**
  * Who read evidence: a row for each entry of the range that says so. Who it was is null where nobody says it any more, or not to who asks.

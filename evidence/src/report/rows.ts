@@ -5,6 +5,7 @@ import type { OpenRecord, SessionRecord } from '../record.ts';
 import type { TrustPolicy } from '../log/policy.ts';
 import type { z } from 'zod';
 import type { VerifiedSegment } from '../verify.ts';
+import { timeOf } from '../time.ts';
 
 /** A value of a report; null: there is none, or nobody may read it. Times are ISO 8601 in UTC. */
 export type Cell = string | number | null;
@@ -85,11 +86,6 @@ export class Groups<Sums extends Record<string, number>> {
 export function compared(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-/** A pod's clock may say anything. */
-export function timeOf(at: number): string {
-  return Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`;
 }
 
 export function resourceOf({ opening }: Context): string | null {

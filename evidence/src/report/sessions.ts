@@ -10,9 +10,9 @@ import {
   resourceOf,
   type Row,
   Rows,
-  timeOf,
   tooMany,
 } from './rows.ts';
+import { timeOf } from '../time.ts';
 
 /** What the entries of a range say of one session; they are the same for whoever reads them, and at every later checkpoint. */
 interface Logged {
