@@ -11,7 +11,8 @@ export default defineConfig({
     reporters: ['default', '../scripts/bypasses/reporter.ts'],
     // A loaded host may be late once; what fails twice is broken.
     retry: 1,
-    testTimeout: 120_000,
+    testTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
     hookTimeout: 600_000,
   },
 });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { tallyOf, verdictOf } from '../scripts/vitest-results.ts';
+import { type Report, tallyOf, verdictOf, withSecondTry } from '../scripts/vitest-results.ts';
 
 const root = join(import.meta.dirname, '..');
 const aFile = (status: string, ...tests: string[]) => ({
@@ -38,6 +38,45 @@ describe('what came of a run', () => {
       skipped: [],
       unsteady: ['x/src/a.test.ts: test 0\nAssertionError: 1 is not 2'],
     });
+  });
+
+  it.each([
+    ['its tests passed then', aFile('failed', 'passed', 'failed'), aFile('passed', 'passed', 'passed'), { passed: 3, failed: 0 }],
+    [
+      'its set-up worked then',
+      aFile('failed', 'skipped', 'skipped'),
+      aFile('passed', 'passed', 'passed'),
+      { passed: 3, failed: 0 },
+    ],
+    ['it failed again', aFile('failed', 'passed', 'failed'), aFile('failed', 'failed', 'passed'), { passed: 2, failed: 1 }],
+  ])('counts a file that was run once more by what came of it then: %s', (_name, first, second, numbers) => {
+    const other = { ...aFile('passed', 'passed'), name: join(root, 'x/src/b.test.ts') };
+    expect(tallyOf(withSecondTry({ testResults: [first, other] }, { testResults: [second] }))).toMatchObject({
+      ...numbers,
+      skipped: [],
+    });
+  });
+
+  it('names what failed at the first try of a file', () => {
+    const passed = { testResults: [aFile('passed', 'passed', 'passed')] };
+    const setUp: Report = { testResults: [{ ...aFile('failed', 'skipped', 'skipped'), message: 'no server' }] };
+    expect(tallyOf(withSecondTry(setUp, passed)).unsteady).toEqual([
+      'x/src/a.test.ts: test 0\nthe file failed at first: no server',
+    ]);
+    const [file] = [aFile('failed', 'passed', 'failed')];
+    const [first, second] = file.assertionResults;
+    const aTest: Report = {
+      testResults: [
+        {
+          ...file,
+          assertionResults: [
+            { ...first, failureMessages: [] },
+            { ...second, failureMessages: ['1 is not 2'] },
+          ],
+        },
+      ],
+    } as Report;
+    expect(tallyOf(withSecondTry(aTest, passed)).unsteady).toEqual(['x/src/a.test.ts: test 1\n1 is not 2']);
   });
 
   it.each([

@@ -81,7 +81,7 @@ async function expectRefused(pod: Pod, text: string): Promise<void> {
 }
 
 async function eventuallyRefused(pod: Pod, text: string): Promise<void> {
-  await expect.poll(async () => (await cluster.dryRun(pod)).stderr, { timeout: 30_000, interval: 200 }).toContain(text);
+  await expect.poll(async () => (await cluster.dryRun(pod)).stderr, { interval: 200 }).toContain(text);
 }
 
 describe('without a profile', () => {
@@ -361,7 +361,7 @@ describe('a Service', () => {
     await governing('=enabled');
     const annotate = ['annotate', 'service', 'bot', '-n', policies.free, '--overwrite'];
     const refused = async (): Promise<string> => (await cluster.dryRun(service({ type: 'NodePort' }, policies.free))).stderr;
-    await expect.poll(refused, { timeout: 20_000 }).toContain('[CallersHidden]');
+    await expect.poll(refused).toContain('[CallersHidden]');
     expect((await cluster.kubectl([...annotate, 'team=support'])).status).toBe(0);
     await cluster.demand(['delete', 'service', 'bot', '-n', policies.free]);
     await governing('-');
@@ -445,7 +445,7 @@ describe('where an agent of the node writes the rules', () => {
     await mode('node');
     await cluster.demand(['label', 'namespace', NAMESPACE, '--overwrite', 'pod-security.kubernetes.io/enforce=restricted']);
     const strict = byNode({ securityContext: { runAsNonRoot: true } });
-    await expect.poll(async () => (await cluster.dryRun(strict)).stderr, { timeout: 30_000, interval: 200 }).toBe('');
+    await expect.poll(async () => (await cluster.dryRun(strict)).stderr, { interval: 200 }).toBe('');
     await cluster.demand(['label', 'namespace', NAMESPACE, '--overwrite', 'pod-security.kubernetes.io/enforce=privileged']);
   });
 
@@ -468,7 +468,7 @@ describe('where an agent of the node writes the rules', () => {
     ['35 no chaperone-verify', () => withInits(([sidecar]) => [sidecar as Container]), '[NotInjected]'],
     ['23 an init container in front', () => withInits((own) => [{ ...bot, name: 'setup' }, ...own]), '[NotInjected]'],
   ])('refuses %s', async (_name, pod, text) => {
-    await expect.poll(async () => (await cluster.dryRun(pod())).stderr, { timeout: 30_000, interval: 200 }).toContain(text);
+    await expect.poll(async () => (await cluster.dryRun(pod())).stderr, { interval: 200 }).toContain(text);
     await expectRefused(pod(), text);
   });
 });

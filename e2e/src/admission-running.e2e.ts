@@ -270,7 +270,7 @@ describe('after the profile changed with an upgrade', () => {
       },
     });
     await expect
-      .poll(async () => (await cluster.dryRun(policies.injected())).stderr, { timeout: 30_000, interval: 200 })
+      .poll(async () => (await cluster.dryRun(policies.injected())).stderr, { interval: 200 })
       .toContain('[ProfileMismatch]');
     const { status } = await cluster.kubectl(['annotate', 'pod', 'bot', '-n', NAMESPACE, 'team=other', '--overwrite']);
     expect(status).toBe(0);

@@ -44,14 +44,14 @@ const initsOf = ({ spec }: Pod): string[] => (spec.initContainers ?? []).map(({ 
 /** Has it called, and waits until the API server does: where nobody governs, its label is there. */
 async function called(order: 'before' | 'after', path: string, shows: (pod: Pod) => boolean): Promise<void> {
   await other.call(order, path, [NAMESPACE, FREE]);
-  await eventually('the other webhook to be called', async () => (shows(await created(FREE)) ? true : undefined), 30_000);
+  await eventually('the other webhook to be called', async () => (shows(await created(FREE)) ? true : undefined));
 }
 
 test.each(['before', 'after'] as const)(
   '23, 52 a container that a webhook %s ours puts in front, once, stands behind ours',
   async (order) => {
     await called(order, '/prepend', (pod) => initsOf(pod)[0] === 'first');
-    await expect.poll(async () => initsOf(await created(NAMESPACE)), { timeout: 20_000 }).toEqual([...OURS, 'first']);
+    await expect.poll(async () => initsOf(await created(NAMESPACE))).toEqual([...OURS, 'first']);
   },
 );
 
@@ -64,19 +64,19 @@ test.each([
 ])('%s, changed by a webhook after ours, is refused', async (_what, path, text) => {
   await called('after', '/label', ({ metadata }) => metadata.labels?.['role'] === 'other');
   await other.call('after', path, [NAMESPACE]);
-  await expect.poll(async () => (await create(NAMESPACE)).stderr, { timeout: 20_000 }).toContain(text);
+  await expect.poll(async () => (await create(NAMESPACE)).stderr).toContain(text);
 });
 
 test('52 the sidecar’s environment, changed by a webhook after ours, is ours or is refused', async () => {
   const wanted = await created(NAMESPACE);
   await other.call('after', '/environment', [NAMESPACE]);
-  await expect.poll(async () => (await create(NAMESPACE)).stderr, { timeout: 20_000 }).toContain('[ProfileMismatch]');
+  await expect.poll(async () => (await create(NAMESPACE)).stderr).toContain('[ProfileMismatch]');
   await other.quiet();
-  await expect.poll(async () => (await create(NAMESPACE)).stderr, { timeout: 20_000 }).toBe('');
+  await expect.poll(async () => (await create(NAMESPACE)).stderr).toBe('');
   expect((await created(NAMESPACE)).spec.initContainers).toEqual(wanted.spec.initContainers);
 });
 
 test('52 a label from a webhook after ours is part of who the pod is', async () => {
   await called('after', '/label', ({ metadata }) => metadata.labels?.['role'] === 'other');
-  await expect.poll(async () => (await created(NAMESPACE)).metadata.labels?.['role'], { timeout: 20_000 }).toBe('other');
+  await expect.poll(async () => (await created(NAMESPACE)).metadata.labels?.['role']).toBe('other');
 });

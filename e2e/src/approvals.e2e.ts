@@ -134,7 +134,7 @@ describe('an UPDATE that a rule wants approved', () => {
     const result = brief.psql("update tickets set status = 'gone' where id = 2");
     const fresh = async (): Promise<AccessRequest | undefined> =>
       (await requests()).find(({ metadata, spec }) => !known.has(metadata.name) && spec.agent.pod === 'brief');
-    const asked = await eventually('a request for approval', fresh, 30_000);
+    const asked = await eventually('a request for approval', fresh);
     await shop.cluster.demand(['delete', 'pod', 'brief', '-n', AGENTS, '--wait=false']);
     await becomes(asked.metadata.name, 'Withdrawn');
     await result;
@@ -262,7 +262,7 @@ describe('a request', () => {
     expect(stderr).toMatch(/\((ApprovalVoided|SessionEnded)\)/);
     await shop.cluster.apply(policy);
     await bot.serves();
-    await eventually('the policy to be in force', async () => ((await ticket()) === before ? true : undefined), 30_000);
+    await eventually('the policy to be in force', async () => ((await ticket()) === before ? true : undefined));
     const why = ['get', 'approvaldecision', given.metadata.name, '-n', AGENTS, '-o', 'jsonpath={.status.why}'];
     expect(await shop.cluster.demand(why)).toBe('it was over already: Voided');
   });

@@ -19,7 +19,7 @@ const ports = [8080, 8081];
 /** Serves on both from the agent's container. */
 async function listen(agent: Agent): Promise<void> {
   for (const port of ports) await agent.run('sh', '-c', `setsid python3 -m http.server ${port} </dev/null >/dev/null 2>&1 &`);
-  for (const port of ports) await expect.poll(() => agent.dial('127.0.0.1', port), { timeout: 20_000 }).toContain('answer HTTP');
+  for (const port of ports) await expect.poll(() => agent.dial('127.0.0.1', port)).toContain('answer HTTP');
 }
 /** What somebody outside gets from these ports of a pod. */
 async function fromOutside(pod: string, on: readonly number[]): Promise<string[]> {
@@ -89,7 +89,7 @@ describe('around the proxy', () => {
     try {
       await shop.cluster.demand(['apply', '-f', '-'], `${shop.policy()}  inbound: {ports: [8080]}\n`);
       const asked = async (): Promise<string> => (await shop.cluster.dryRun(shop.agentPod('listener'))).stdout;
-      await expect.poll(asked, { timeout: 20_000 }).toContain('"chaperone.dev/inbound-ports": "8080"');
+      await expect.poll(asked).toContain('"chaperone.dev/inbound-ports": "8080"');
       await listen(await shop.startAgent('listener'));
       expect(await fromOutside('listener', ports)).toEqual([expect.stringContaining('answer HTTP'), 'timeout']);
       // Rules are written once: the pod that was there before stays closed.

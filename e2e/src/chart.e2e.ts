@@ -115,11 +115,11 @@ describe.each([4, 3])('by Helm %i', (major) => {
     expect(await against(bot)).toMatch(/failed calling webhook|\[NotInjected\]/);
     await ask(['create', 'clusterrolebinding', `editors-${major}`, '--clusterrole=cluster-admin', '--group=editors']);
     const others = command.map((word) => (word.startsWith('--as-group') ? '--as-group=editors' : word));
-    await expect.poll(async () => (await kubectl(others)).stderr, { timeout: 20_000 }).toContain('[OptInLocked]');
+    await expect.poll(async () => (await kubectl(others)).stderr).toContain('[OptInLocked]');
     await ask(command);
-    await expect.poll(() => against(bot), { interval: 200, timeout: 20_000 }).toBe('');
+    await expect.poll(() => against(bot), { interval: 200 }).toBe('');
     await ask(['label', 'namespace', AGENTS, 'chaperone.dev/inject=enabled']);
-    await expect.poll(() => against(bot), { interval: 200, timeout: 20_000 }).not.toBe('');
+    await expect.poll(() => against(bot), { interval: 200 }).not.toBe('');
   });
 
   test('pods start again in what was governed once the removal ran, before anything else is gone', async () => {
@@ -142,7 +142,7 @@ describe.each([4, 3])('by Helm %i', (major) => {
     });
     const replicas = ['get', 'deployment', 'chaperone-operator', ...IN_SYSTEM, '-o', 'jsonpath={.spec.replicas}'];
     expect(await ask(replicas)).toBe('0');
-    await expect.poll(() => against(bot), { interval: 200, timeout: 20_000 }).toBe('');
+    await expect.poll(() => against(bot), { interval: 200 }).toBe('');
     // Somebody else's of this name stays.
     expect(await ask(['get', 'networkpolicies', '-A', '-o', 'jsonpath={.items[*].metadata.namespace}'])).not.toContain(AGENTS);
     await ask(['get', 'networkpolicy', 'chaperone-agents', '-n', 'default']);

@@ -97,7 +97,7 @@ describe('an installed chart', () => {
   test('offers the user that a namespace names', async () => {
     await cluster.demand(['annotate', 'namespace', NAMESPACE, 'chaperone.dev/default-run-as-user=1234', '--overwrite']);
     await expect
-      .poll(async () => (await cluster.dryRun(aPod('plain', { securityContext: {} }))).stdout, { timeout: 30_000 })
+      .poll(async () => (await cluster.dryRun(aPod('plain', { securityContext: {} }))).stdout)
       .toContain('"runAsUser": 1234');
   });
 
@@ -193,7 +193,7 @@ describe('33 while the operator is away', () => {
   test('none starts either where somebody made the webhook optional', async () => {
     const patch = JSON.stringify([{ op: 'replace', path: '/webhooks/0/failurePolicy', value: 'Ignore' }]);
     await cluster.demand(['patch', 'mutatingwebhookconfiguration', 'chaperone', '--type=json', '-p', patch]);
-    await expect.poll(async () => (await inject(aPod('orphan'))).stderr, { timeout: 30_000 }).toContain('[NotInjected]');
+    await expect.poll(async () => (await inject(aPod('orphan'))).stderr).toContain('[NotInjected]');
     await cluster.demand([
       'patch',
       'mutatingwebhookconfiguration',
@@ -215,7 +215,7 @@ describe('once the chart is removed', () => {
   beforeAll(() => cluster.helm(['uninstall', 'chaperone', '-n', SYSTEM, '--wait', '--timeout', '90s']));
 
   test('pods start again in what was governed, and policies and resources stay', async () => {
-    await expect.poll(async () => (await cluster.dryRun(aPod('after'))).stderr, { timeout: 30_000 }).toBe('');
+    await expect.poll(async () => (await cluster.dryRun(aPod('after'))).stderr).toBe('');
     expect(await cluster.demand(['get', 'networkpolicy', 'chaperone-agents', '-n', NAMESPACE, '--ignore-not-found'])).toBe('');
     expect(await cluster.demand(['get', 'crd', '-o', 'name'])).toContain('accesspolicies.chaperone.dev');
   });

@@ -117,7 +117,7 @@ describe('what owners see', () => {
     await shop.condition('accesspolicy/support-agent', AGENTS, 'Ready');
     const policies = (): Promise<string> => shop.cluster.demand(['get', 'accesspolicies', '-n', AGENTS]);
     await expect
-      .poll(policies, { timeout: 20_000 })
+      .poll(policies)
       .toMatch(/NAME +AGENTS +PROGRAMMED +MODE +READY +STATUS +AGE\nsupport-agent +1 +1\/1 +Enforce +True +Ready/);
     const resources = await shop.cluster.demand(['get', 'protectedresources', '-n', DATA]);
     expect(resources).toMatch(/NAME +PROTOCOL +HOST +READY +STATUS +AGE\norders-db +postgres +orders-db +True +Ready/);
@@ -126,18 +126,18 @@ describe('what owners see', () => {
   test('a credential that the upstream refuses is the resource’s trouble, and mending it is enough', async () => {
     try {
       await shop.setSecret('wrong');
-      await expect.poll(async () => (await bot.psql('select 1')).status, { timeout: 20_000 }).toBe(2);
+      await expect.poll(async () => (await bot.psql('select 1')).status).toBe(2);
       const path = 'jsonpath={.status.conditions[?(@.type=="CredentialsAvailable")].reason}';
       const reason = async (): Promise<string> => {
         // As an agent does, which tries again.
         await bot.psql('select 1');
         return await shop.cluster.demand(['get', 'protectedresource', 'orders-db', '-n', DATA, '-o', path]);
       };
-      await expect.poll(reason, { timeout: 30_000 }).toBe('CredentialsRejected');
+      await expect.poll(reason).toBe('CredentialsRejected');
     } finally {
       await shop.setSecret(CREDENTIAL.password);
     }
-    await expect.poll(async () => (await bot.psql('select 1')).stdout, { timeout: 20_000 }).toBe('1\n');
+    await expect.poll(async () => (await bot.psql('select 1')).stdout).toBe('1\n');
   });
 
   test('a policy for a resource that does not exist says so', async () => {
@@ -153,7 +153,7 @@ describe('what owners see', () => {
         '-o',
         'jsonpath={.status.conditions[?(@.type=="ResolvedRefs")]}',
       ]);
-    await expect.poll(text, { timeout: 20_000 }).toContain('ordres-db');
+    await expect.poll(text).toContain('ordres-db');
     await shop.cluster.demand(['delete', 'accesspolicy', 'typo', '-n', AGENTS]);
   });
 });
@@ -178,7 +178,7 @@ for turn in range(2400):
 `;
 
 const started = (mark: string): Promise<void> =>
-  expect.poll(async () => (await bot.run('test', '-e', `/tmp/${mark}`)).status, { timeout: 20_000 }).toBe(0);
+  expect.poll(async () => (await bot.run('test', '-e', `/tmp/${mark}`)).status).toBe(0);
 
 /** Two seconds, on a host where kubectl takes half of one; as much more as it takes longer here and now. */
 async function promptMs(): Promise<number> {

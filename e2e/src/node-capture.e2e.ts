@@ -51,7 +51,7 @@ test('a pod of a restricted namespace has its sidecar, and no right more than th
   const { spec } = JSON.parse(await podOf('bot')) as { spec: { initContainers: { name: string }[] } };
   expect(spec.initContainers.map(({ name }) => name)).toEqual(['chaperone-sidecar', 'chaperone-verify']);
   expect(JSON.stringify(spec)).not.toMatch(/"add":|NET_ADMIN|"privileged"/);
-  await expect.poll(capture, { timeout: 30_000 }).toBe('CaptureProven');
+  await expect.poll(capture).toBe('CaptureProven');
 });
 
 test('3, 6 nothing in it can write or take away rules', async () => {
@@ -155,6 +155,6 @@ describe('where the node has no agent', () => {
     expect(await table()).toBe(before);
     stopped.resolve();
     expect(await live).toBe('lived True\n');
-    await expect.poll(capture, { timeout: 30_000 }).toBe('CaptureProven');
+    await expect.poll(capture).toBe('CaptureProven');
   });
 });

@@ -32,7 +32,7 @@ afterAll(() => shop.close());
 describe('a governed namespace', () => {
   test('39 has a NetworkPolicy that lets out to DNS, Chaperone and what its policies name', async () => {
     const spec = ['get', 'networkpolicy', 'chaperone-agents', '-n', AGENTS, '-o', 'jsonpath={.spec}'];
-    await expect.poll(() => shop.cluster.demand(spec), { timeout: 30_000 }).toContain('"kubernetes.io/metadata.name":"data"');
+    await expect.poll(() => shop.cluster.demand(spec)).toContain('"kubernetes.io/metadata.name":"data"');
     const text = await shop.cluster.demand(spec);
     expect(text).toContain('"app.kubernetes.io/component":"operator"');
     expect(text).not.toContain('7001');
@@ -72,20 +72,20 @@ describe('a pod whose rules are gone', () => {
     skip,
   }) => {
     if (!shop.cluster.local) skip('the rules are flushed from the node');
-    await expect.poll(capture, { timeout: 20_000 }).toBe('CaptureProven');
+    await expect.poll(capture).toBe('CaptureProven');
     const { ipv4 } = await shop.virtualAddress();
     const open = bot.startPsql();
     let said = '';
     for (const stream of [open.stdout, open.stderr]) stream.on('data', (text: Buffer) => (said += text.toString()));
     open.stdin.write("select 'is open';\n");
-    await expect.poll(() => said, { timeout: 20_000 }).toContain('is open');
+    await expect.poll(() => said).toContain('is open');
     await shop.cluster.inNetworkOf('bot', AGENTS, 'nft', 'flush', 'ruleset');
     // Without the second line this is what the agent would reach: an ungoverned pod does.
     expect(await far.triedBy(far.control, FAR)).toEqual(['reached']);
     expect(await far.triedBy(bot, FAR)).not.toEqual(['reached']);
     await expect.poll(capture, { timeout: 60_000 }).toBe('CaptureNotProven');
     open.stdin.end('select 1;\n');
-    await expect.poll(() => said, { timeout: 20_000 }).toContain('CaptureNotProven');
+    await expect.poll(() => said).toContain('CaptureNotProven');
     // By its address: names are asked of whoever answers now.
     const { status, stderr } = await bot.psql('select 1', `host=${ipv4} dbname=orders user=bot`);
     expect([status, stderr]).toEqual([2, expect.stringContaining('CaptureNotProven')]);

@@ -213,9 +213,7 @@ describe('a host that shows another key than its owner named', () => {
       const { status, stdout, stderr } = await ssh('report');
       expect([status, stdout]).toEqual([75, '']);
       expect(stderr).toContain('the host is not the one that its owner named');
-      await expect
-        .poll(reachable, { timeout: 30_000 })
-        .toMatch(/^HostKeyMismatch: web-1\.data\.svc:22 does not show a host key that spec\.ssh names/);
+      await expect.poll(reachable).toMatch(/^HostKeyMismatch: web-1\.data\.svc:22 does not show a host key that spec\.ssh names/);
       const log = (await host.log()).slice(before);
       expect(log).toContain('Connection');
       expect(log).not.toMatch(/publickey|Accepted|deploy/);
@@ -223,6 +221,6 @@ describe('a host that shows another key than its owner named', () => {
       await host.showKey('its own');
     }
     expect(await ssh('report')).toMatchObject({ status: 3 });
-    await expect.poll(reachable, { timeout: 30_000 }).not.toContain('HostKeyMismatch');
+    await expect.poll(reachable).not.toContain('HostKeyMismatch');
   });
 });

@@ -160,10 +160,10 @@ describe('whoever may write in the namespace of agents', () => {
     const { node } = await shop.cluster.places();
     const dial = async (nodePort: string): Promise<string> => await far.control.dial(node, Number(nodePort));
     const free = await opened(OUTSIDE, 'Local');
-    await expect.poll(() => dial(free), { timeout: 30_000 }).toContain('answer HTTP');
+    await expect.poll(() => dial(free)).toContain('answer HTTP');
     // Refused for a moment, until the node knows the Service.
     const governed = await opened(AGENTS, 'Local');
-    await expect.poll(() => dial(governed), { timeout: 30_000 }).toBe('timeout');
+    await expect.poll(() => dial(governed)).toBe('timeout');
   });
 
   test('42 has no resource with credentials there', async () => {
@@ -173,7 +173,7 @@ describe('whoever may write in the namespace of agents', () => {
     const reason = 'jsonpath={.status.conditions[?(@.type=="Accepted")].reason}';
     const of = (name: string, namespace: string): Promise<string> =>
       shop.cluster.demand(['get', 'protectedresource', name, '-n', namespace, '-o', reason]);
-    await expect.poll(() => of('own', AGENTS), { timeout: 20_000 }).toBe('CredentialsReachableByAgents');
+    await expect.poll(() => of('own', AGENTS)).toBe('CredentialsReachableByAgents');
     expect(await of('orders-db', DATA)).toBe('Accepted');
   });
 
@@ -200,7 +200,7 @@ describe('whoever may write in the namespace of agents', () => {
         ],
       });
     const found = async (): Promise<string> => (await far.control.run('getent', 'hosts', 'db.elsewhere')).stdout;
-    await expect.poll(found, { timeout: 30_000 }).toContain(far.address);
+    await expect.poll(found).toContain(far.address);
     await shop.cluster.apply(secret('steered', DATA, 'db.elsewhere:7001'));
     await shop.cluster.apply(postgres('steered', DATA, 'model.corp', 'db.elsewhere:7001'));
     const rule =
@@ -234,13 +234,13 @@ async function enrolling(token: string): Promise<string> {
 describe('at the operator', () => {
   test('31 an agent’s token makes nobody a sidecar', async () => {
     const { stdout: token } = await bot.run('cat', '/var/run/secrets/kubernetes.io/serviceaccount/token');
-    await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('Unauthenticated');
+    await expect.poll(() => enrolling(token)).toContain('Unauthenticated');
   });
 
   test('31 a token of the right audience does not either, from a pod that is not governed', async () => {
     const bound = ['--bound-object-kind=Pod', '--bound-object-name=control'];
     const create = ['create', 'token', 'default', '-n', OUTSIDE, '--audience=chaperone-sidecar', ...bound];
     const token = (await shop.cluster.demand(create)).trim();
-    await expect.poll(() => enrolling(token), { timeout: 20_000 }).toContain('PodNotGoverned');
+    await expect.poll(() => enrolling(token)).toContain('PodNotGoverned');
   });
 });

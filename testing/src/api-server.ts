@@ -11,6 +11,8 @@ import { eventually, freePort, temporaryDirectory } from './temporary.ts';
 const ETCD = findProgram('etcd');
 const API_SERVER = findProgram('kube-apiserver');
 export const KUBECTL = findProgram('kubectl');
+/** The server needs some ten seconds of a processor to start. */
+const START_MS = 180_000;
 /** Undefined where a program that is needed is missing. */
 export const hasApiServer = ETCD !== undefined && API_SERVER !== undefined && KUBECTL !== undefined;
 
@@ -100,7 +102,7 @@ export async function startApiServer(host = '127.0.0.1'): Promise<ApiServer> {
     return answer.statusCode === 200 ? true : undefined;
   };
   try {
-    await eventually(`kube-apiserver`, ready, 60_000);
+    await eventually(`kube-apiserver`, ready, START_MS);
   } catch (error) {
     for (const child of children) child.kill('SIGKILL');
     throw new Error(said, { cause: error });
@@ -125,7 +127,7 @@ export async function startApiServer(host = '127.0.0.1'): Promise<ApiServer> {
       server.kill('SIGKILL');
       await closed;
       server = serve();
-      await eventually(`kube-apiserver`, ready, 60_000);
+      await eventually(`kube-apiserver`, ready, START_MS);
     },
     [Symbol.asyncDispose]: async () => {
       const closed = children

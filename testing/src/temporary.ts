@@ -35,22 +35,31 @@ export function freePort(): Promise<number> {
   });
 }
 
-/** Waits until `probe` gives something other than undefined; its last error is the cause when time runs out. */
+const SHORTEST_PAUSE_MS = 25;
+const LONGEST_PAUSE_MS = 500;
+
+/**
+ * Waits until `probe` gives something other than undefined; its last error is the cause when time runs out. Between tries it rests as
+ * long as a try took, so that what is waited for has at least half of the machine.
+ */
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T | undefined> | T | undefined,
-  timeoutMs = 30_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const end = Date.now() + timeoutMs;
   let last: unknown;
   for (;;) {
+    const began = Date.now();
     try {
       const found = await probe();
       if (found !== undefined) return found;
     } catch (error) {
       last = error;
     }
-    if (Date.now() > end) throw new Error(`gave up after ${timeoutMs} ms waiting for ${what}`, { cause: last });
-    await new Promise((next) => setTimeout(next, 25));
+    const now = Date.now();
+    if (now > end) throw new Error(`gave up after ${timeoutMs} ms waiting for ${what}`, { cause: last });
+    const pauseMs = Math.min(Math.max(now - began, SHORTEST_PAUSE_MS), LONGEST_PAUSE_MS);
+    await new Promise((next) => setTimeout(next, pauseMs));
   }
 }

@@ -99,7 +99,7 @@ while not os.path.exists("/tmp/${mark}.stop"):
 print("lived", turns > 1)
 `);
     const begun = async (): Promise<number | null> => (await this.run('test', '-e', `/tmp/${mark}`)).status;
-    await eventually('a first row', async () => ((await begun()) === 0 ? true : undefined), 30_000);
+    await eventually('a first row', async () => ((await begun()) === 0 ? true : undefined));
     try {
       await during();
     } finally {

@@ -38,7 +38,7 @@ export class PersonsBrowser implements AsyncDisposable {
   async person(): Promise<Page> {
     const context = await this.#browser.newContext({ ignoreHTTPSErrors: true });
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     return page;
   }
 

@@ -87,7 +87,7 @@ export class PolicyFixture {
     const pod = this.injected();
     const probe = { ...pod, metadata: { ...pod.metadata, name: 'probe' } };
     const accepted = async (): Promise<true | undefined> => ((await cluster.dryRun(probe)).status === 0 ? true : undefined);
-    await eventually('an injected pod to be accepted', accepted, 30_000);
+    await eventually('an injected pod to be accepted', accepted);
   }
 
   async remove(): Promise<void> {

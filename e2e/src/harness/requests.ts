@@ -59,7 +59,7 @@ export async function readRequest(cluster: Cluster, name: string): Promise<Acces
 
 export async function untilItIs(cluster: Cluster, name: string, wanted: string): Promise<true> {
   const is = async (): Promise<boolean> => (await readRequest(cluster, name)).status?.state === wanted;
-  return await eventually(`${name} to be ${wanted}`, async () => ((await is()) ? true : undefined), 30_000);
+  return await eventually(`${name} to be ${wanted}`, async () => ((await is()) ? true : undefined));
 }
 
 /** Adds `mark` to a ticket's status, which shows how often that ran. */
@@ -74,12 +74,13 @@ export async function holding(
 ): Promise<{ asked: AccessRequest; result: Promise<Result> }> {
   const known = new Set((await listRequests(cluster)).map(({ metadata }) => metadata.name));
   const result = start();
-  const asked = await eventually(
-    'a request for approval',
-    async () =>
-      (await listRequests(cluster)).find(({ metadata, status }) => !known.has(metadata.name) && status?.state === 'Pending'),
-    30_000,
-  );
+  const isAsked = ({ metadata, status }: AccessRequest): boolean => !known.has(metadata.name) && status?.state === 'Pending';
+  const asked = await Promise.race([
+    eventually('a request for approval', async () => (await listRequests(cluster)).find(isAsked)),
+    result.then((said) => {
+      throw new Error(`nobody was asked; the client said ${JSON.stringify(said)}`);
+    }),
+  ]);
   return { asked, result };
 }
 

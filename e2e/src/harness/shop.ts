@@ -158,7 +158,7 @@ export class Shop {
       await this.cluster.demand(['create', '-f', '-'], this.agentPod(name, namespace));
       return true;
     };
-    await eventually(`admission of ${name}`, create, 30_000);
+    await eventually(`admission of ${name}`, create);
     const ready = ['wait', '--for=condition=Ready', `pod/${name}`, '-n', namespace, '--timeout=120s'];
     await this.cluster.demand(ready).catch(async (cause: unknown) => {
       const { stdout } = await this.cluster.kubectl(['describe', 'pod', name, '-n', namespace]);
@@ -169,7 +169,7 @@ export class Shop {
   }
 
   /** Waits until every listed resource or policy has the condition. */
-  async condition(object: string, namespace: string, condition: string, timeoutMs = 30_000): Promise<void> {
+  async condition(object: string, namespace: string, condition: string, timeoutMs = 60_000): Promise<void> {
     await this.cluster.demand([
       'wait',
       `--for=condition=${condition}`,

@@ -109,7 +109,7 @@ export class SlackPod {
   async message(request: string, is: (message: Message) => boolean = () => true): Promise<Message> {
     const find = async (): Promise<Message | undefined> =>
       (await this.told()).messages.find((message) => JSON.stringify(message.blocks).includes(request) && is(message));
-    return await eventually(`a message about ${request}`, find, 15_000);
+    return await eventually(`a message about ${request}`, find);
   }
 
   /** Presses a button as Slack would say it. @returns The status of each answer. */
@@ -126,13 +126,13 @@ export class SlackPod {
   async view(request: string, user: string): Promise<OpenView> {
     const find = async (): Promise<OpenView | undefined> =>
       (await this.told()).views.find((open) => open.user === user && JSON.stringify(open.view).includes(request));
-    return await eventually(`a window about ${request}`, find, 15_000);
+    return await eventually(`a window about ${request}`, find);
   }
 
   /** What somebody who pressed is told, once they are told `text`. */
   async whisper(text: string): Promise<true> {
     const heard = async (): Promise<boolean> => (await this.told()).whispers.some((whisper) => whisper.text.includes(text));
-    return await eventually(`a word about “${text}”`, async () => ((await heard()) ? true : undefined), 15_000);
+    return await eventually(`a word about “${text}”`, async () => ((await heard()) ? true : undefined));
   }
 
   #objects(config: SlackPodConfig): object[] {
