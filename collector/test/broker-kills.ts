@@ -107,8 +107,12 @@ const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify
 function damage(store: string, disk: Disk, random: () => number): void {
   if (disk === 'kept') return;
   if (disk === 'emptied') return rmSync(store, { recursive: true, force: true });
-  const messages = join(store, '$G/streams/EVIDENCE/msgs');
-  if (!existsSync(messages)) return;
+  const messages = join(store, 'jetstream/$G/streams/EVIDENCE/msgs');
+  // It may have been killed before it made one.
+  if (!existsSync(messages)) {
+    if (existsSync(store) && !existsSync(join(store, 'jetstream'))) throw new Error(`${store} is not laid out as it was`);
+    return;
+  }
   const [last] = readdirSync(messages)
     .filter((name) => name.endsWith('.blk'))
     .toSorted((a, b) => parseInt(b, 10) - parseInt(a, 10));
@@ -244,10 +248,10 @@ async function round({ broker, model }: Path, step: Step, random: () => number):
   await proved(model);
 }
 
-/** Waits for the next receipt. */
+/** Waits for a receipt of something that was not sent before: a receipt of what was may have been on its way already. */
 async function proved(model: DeliveryModel): Promise<void> {
-  const { proved: before } = model.counts;
-  await eventually('a receipt', () => (model.counts.proved > before ? true : undefined), CATCHES_UP_WITHIN_MS);
+  const before = model.sent;
+  await eventually('a receipt', () => (model.provedAfter(before) ? true : undefined), CATCHES_UP_WITHIN_MS);
 }
 
 /** Any step, with a disk of any kind, or any moment. */

@@ -49,9 +49,14 @@ export class DeliveryModel {
     this.#options = options;
   }
 
-  /** How many segments went to the broker, and how many came back proved. */
-  get counts(): { readonly sent: number; readonly proved: number } {
-    return { sent: this.#leaves.size, proved: this.#proved.size };
+  /** How many segments went to the broker. */
+  get sent(): number {
+    return this.#leaves.size;
+  }
+
+  /** Whether one was proved that was sent for the first time when `sent` others had been. */
+  provedAfter(sent: number): boolean {
+    return [...this.#leaves.keys()].slice(sent).some((place) => this.#proved.has(place));
   }
 
   /** To be told of each message before it passes. */

@@ -45,6 +45,7 @@ interface Broker {
 class NatsDelivery implements Delivery {
   readonly #options: NatsDeliveryOptions;
   readonly #listeners: ((receipt: Uint8Array) => void)[] = [];
+  readonly #awaiting: (() => void)[] = [];
   readonly #closing = Promise.withResolvers<void>();
   readonly #running: Promise<void>;
   #broker: Broker | undefined;
@@ -62,6 +63,7 @@ class NatsDelivery implements Delivery {
         const connection = await this.#connect();
         this.#broker = { connection, client: jetstream(connection), up: new AbortController() };
         void this.#watch(this.#broker);
+        this.#returned();
         await Promise.race([connection.closed(), this.#closing.promise]);
         if (!connection.isClosed()) await connection.close();
       } catch (error) {
@@ -78,10 +80,17 @@ class NatsDelivery implements Delivery {
       if (type === 'disconnect') {
         broker.up?.abort();
         broker.up = undefined;
-      } else if (type === 'reconnect') broker.up = new AbortController();
+      } else if (type === 'reconnect') {
+        broker.up = new AbortController();
+        this.#returned();
+      }
     }
     broker.up?.abort();
     broker.up = undefined;
+  }
+
+  #returned(): void {
+    for (const listener of this.#awaiting) listener();
   }
 
   async #connect(): Promise<NatsConnection> {
@@ -123,6 +132,10 @@ class NatsDelivery implements Delivery {
 
   onReceipt(listener: (receipt: Uint8Array) => void): void {
     this.#listeners.push(listener);
+  }
+
+  onReturn(listener: () => void): void {
+    this.#awaiting.push(listener);
   }
 
   async close(): Promise<void> {

@@ -76,12 +76,15 @@ export class Outbox {
   #failing = false;
   /** While the transport fails, when one segment tries whether it works again, however long the others still wait. */
   #probeAt = 0;
+  /** When a receipt that goes on from another tree may make one segment be sent again. */
+  #askAt = 0;
   #stopped = false;
   unreadable = 0;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
     options.delivery.onReceipt((receipt) => void this.#receive(receipt));
+    options.delivery.onReturn?.(() => this.sendAgain(options.redeliverAfterMs));
     this.#timer = setInterval(() => this.#sweep(), Math.max(20, options.redeliverAfterMs / 4));
     this.#timer.unref();
   }
@@ -243,6 +246,35 @@ export class Outbox {
     this.#sweep();
   }
 
+  /** Sends all that waits within that time, at moments by chance, however long it was to wait: the transport may have lost what it took. */
+  sendAgain(withinMs: number): void {
+    const { monotonic, random } = this.#options;
+    for (const session of this.#entries.values())
+      for (const entry of session.values()) {
+        if (entry.state !== 'waiting') continue;
+        entry.attempts = 0;
+        entry.dueAt = Math.min(entry.dueAt, monotonic() + withinMs * random());
+      }
+    this.#sweep();
+  }
+
+  /**
+   * Receipts were lost, and what is asked for in the stream goes on from a tree that is held no more: one segment, sent again, says
+   * from which one the next receipt has to go on.
+   */
+  #askAgain(): void {
+    const now = this.#options.monotonic();
+    if (now < this.#askAt) return;
+    this.#askAt = now + this.#options.redeliverAfterMs;
+    for (const session of this.#entries.values())
+      for (const entry of session.values()) {
+        if (entry.state !== 'waiting') continue;
+        entry.dueAt = 0;
+        this.#sweep();
+        return;
+      }
+  }
+
   #taken(entry: Entry): Buffer | undefined {
     const { bytes } = entry;
     this.#keptBytes -= bytes?.length ?? 0;
@@ -275,7 +307,10 @@ export class Outbox {
   async #receive(receipt: Uint8Array): Promise<void> {
     const { log, logger, spool, journal } = this.#options;
     const proved = log.verify(receipt, ({ session, number }) => this.#entries.get(session)?.get(number)?.leaf);
-    if (proved.length === 0) return;
+    if (proved.length === 0) {
+      if (log.status().problem?.code === 'ConsistencyMissing') this.#askAgain();
+      return;
+    }
     try {
       // What is freed is nowhere but in a log that the next process has to be shown again.
       await log.kept();

@@ -56,5 +56,7 @@ export interface Delivery {
   deliver(parcel: Buffer, about: Sent): Promise<void>;
   /** Calls back with the bytes of each receipt, which nobody has verified. */
   onReceipt(listener: (receipt: Uint8Array) => void): void;
+  /** Calls back when the transport is there, again or for the first time: it may have lost what it held. */
+  onReturn?(listener: () => void): void;
   close(): Promise<void>;
 }

@@ -58,6 +58,7 @@ class Transport implements Delivery {
   log = new MemoryLog();
   #held = 0;
   #listener: (receipt: Uint8Array) => void = () => undefined;
+  comeBack: () => void = () => undefined;
 
   deliver(parcel: Buffer, { session, number, held }: Sent): Promise<void> {
     if (this.mode === 'down') {
@@ -80,6 +81,9 @@ class Transport implements Delivery {
   }
   onReceipt(listener: (receipt: Uint8Array) => void): void {
     this.#listener = listener;
+  }
+  onReturn(listener: () => void): void {
+    this.comeBack = listener;
   }
   say(receipt: Uint8Array): void {
     this.#listener(receipt);
@@ -106,10 +110,13 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
     return {
       deliver: (parcel, sent) => (own <= killed ? Promise.reject(new Error('killed')) : transport.deliver(parcel, sent)),
       onReceipt: (listener) => transport.onReceipt((receipt) => (own <= killed ? undefined : listener(receipt))),
+      onReturn: (listener) => transport.onReturn(listener),
       close: () => Promise.resolve(),
     };
   };
-  const start = async (mods: Partial<RecordingLimits & { identity: PodIdentity }> = {}): Promise<SpoolRecording> => {
+  const start = async (
+    mods: Partial<RecordingLimits & { identity: PodIdentity; random: () => number }> = {},
+  ): Promise<SpoolRecording> => {
     const recording = await createRecording({
       ...paths,
       identity: mods.identity ?? identity,
@@ -117,6 +124,7 @@ async function aSpool(limits: Partial<RecordingLimits> = {}) {
       logPolicy: () => transport.log.policy,
       tellCounter: () => Promise.resolve(),
       recipients: () => [reader],
+      ...(mods.random && { random: mods.random }),
       limits: { sealAfterMs: 100, redeliverAfterMs: 60, ...limits, ...mods },
       logger,
     });
@@ -374,6 +382,37 @@ describe('the spool', () => {
     await eventually('it, twice', () => (transport.deliveries >= 2 ? true : undefined));
     transport.acknowledge({ session, number: 0 });
     await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
+  });
+
+  test('is sent again soon after the transport came back, which may have lost what it took, and when the process ends', async () => {
+    const { start, transport } = await aSpool({ redeliverAfterMs: 60_000 });
+    transport.mode = 'silent';
+    const recording = await start({ random: () => 0 });
+    const recorder = await recording.open('s-aaaaaaaaaaaaaaaa', 'p');
+    await recorder.append(opening('s-aaaaaaaaaaaaaaaa'), 'stored');
+    expect(transport.deliveries).toBe(1);
+    transport.comeBack();
+    await eventually('it, again', () => (transport.deliveries === 2 ? true : undefined));
+    transport.mode = 'receipts';
+    expect(await recording.flush(30_000)).toEqual({ unacknowledged: 0 });
+    expect(transport.deliveries).toBe(3);
+  });
+
+  test('is asked for again soon where a receipt goes on from a tree that is held no more', async () => {
+    const { start, transport } = await aSpool({ redeliverAfterMs: 60_000, sealAfterMs: 60_000 });
+    const recording = await start({ random: () => 0 });
+    const session = newSessionId();
+    const recorder = await recording.open(session, 'p');
+    await recorder.append(opening(session), 'stored');
+    await recorder.append(action(0), 'stored');
+    await eventually('both freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
+    transport.mode = 'silent';
+    await recorder.append(action(1), 'stored');
+    expect(transport.deliveries).toBe(3);
+    transport.mode = 'receipts';
+    transport.say(transport.log.receipt([{ session, number: 2 }], 1));
+    await eventually('freed', () => (recording.status().unacknowledged === 0 ? true : undefined));
+    expect([transport.deliveries, recording.status().log.refused.get('ConsistencyMissing')]).toEqual([4, 1]);
   });
 
   test('refuses sessions at 80 % and records at 95 %, still takes the end of a session, and opens again when freed', async () => {

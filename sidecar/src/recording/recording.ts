@@ -344,6 +344,7 @@ class SpooledRecording implements SpoolRecording {
 
   async flush(timeoutMs: number): Promise<{ unacknowledged: number }> {
     for (const session of this.#live.values()) session.seal();
+    this.#outbox.sendAgain(0);
     await this.#outbox.empty(timeoutMs);
     return { unacknowledged: this.#outbox.size };
   }
