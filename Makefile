@@ -20,13 +20,17 @@ console/dist/index.html: node_modules/.chaperone console/index.html console/vite
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent build
 	@touch $@
 
-demo: console/dist/index.html ## Run the main job here, without a cluster (KEEP=1 leaves it running)
+# The command line that cli/bin/chaperone runs.
+.cache/program/src/main.js: node_modules/.chaperone scripts/program.ts $(shell find {api,cli,collector,evidence,kube,policy,sidecar}/src)
+	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/program.ts
+
+demo: console/dist/index.html .cache/program/src/main.js ## Run the main job here, without a cluster (KEEP=1 leaves it running)
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/demo.ts $(if $(KEEP),--keep)
 
-test: console/dist/index.html ## Check types, style and arrows, then run every unit and integration test
+test: console/dist/index.html .cache/program/src/main.js ## Check types, style and arrows, then run every unit and integration test
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node scripts/test.ts
 
-check: console/dist/index.html ## Check types, lint and format only
+check: console/dist/index.html .cache/program/src/main.js ## Check types, lint and format only
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; npm run --silent check
 
 cluster: ## Build and start a real one-node Kubernetes here (root, Debian or Ubuntu)

@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { ALONE, LongestFirst } from './scripts/test-files.ts';
+import { ALONE, LongestFirst, PROGRAMS } from './scripts/test-files.ts';
 
 const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'bench/**'];
 
@@ -20,9 +20,19 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: 'programs',
+          include: [...PROGRAMS],
+          exclude: EXCLUDE,
+          globalSetup: './scripts/program.ts',
+          isolate: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: 'together',
           include: ['*/src/**/*.test.ts', '*/test/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: [...EXCLUDE, ...ALONE],
+          exclude: [...EXCLUDE, ...ALONE, ...PROGRAMS],
           // To load what is tested anew for each file takes longer than most tests do.
           isolate: false,
         },

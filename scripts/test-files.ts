@@ -2,12 +2,11 @@
 import { relative } from 'node:path';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** What the process that tests run in holds and uses is measured there, or programs are started that take longer than anything else. */
-export const ALONE: readonly string[] = [
-  'sidecar/src/postgres/**/*.test.ts',
-  'sidecar/src/ssh/relay/serve.test.ts',
-  'cli/**/*.test.ts',
-];
+/** What the process that tests run in holds and uses is measured there. */
+export const ALONE: readonly string[] = ['sidecar/src/postgres/**/*.test.ts', 'sidecar/src/ssh/relay/serve.test.ts'];
+
+/** The command line is started there as one program. */
+export const PROGRAMS: readonly string[] = ['cli/**/*.test.ts'];
 
 /** Those that take longest on two cores: those with a process of their own, which run first, and the others, each the longest first. */
 export const LONG: readonly string[] = [

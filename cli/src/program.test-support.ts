@@ -6,7 +6,8 @@ import { eventually, startPostgres, temporaryDirectory, testAuthority, type Test
 import { Client } from 'pg';
 
 const ROOT = join(import.meta.dirname, '../..');
-const MAIN = join(import.meta.dirname, 'main.ts');
+/** The program that is tested: its source, where scripts/program.ts did not join that into fewer files. */
+export const MAIN = process.env['CHAPERONE_PROGRAM'] ?? join(import.meta.dirname, 'main.ts');
 /** Most of a start is compiling. */
 export const COMPILED = { NODE_COMPILE_CACHE: join(ROOT, '.cache/compiled') } as const;
 export const QUICKSTART = join(ROOT, 'examples/quickstart');
@@ -21,7 +22,7 @@ export interface Ended {
 export interface RunOptions {
   readonly input?: string | Buffer;
   readonly env?: Readonly<Record<string, string>>;
-  /** Runs this in place of the program's source. */
+  /** Runs this in place of the program. */
   readonly command?: readonly [string, ...string[]];
 }
 
@@ -91,9 +92,35 @@ export interface Ready {
 
 /** `chaperone up --output json`, ready. */
 export class Up extends Program {
+  readonly #data: string;
+
+  private constructor(data: string, args: readonly string[]) {
+    super(['up', ...args, '--data', data, '--output', 'json']);
+    this.#data = data;
+  }
+
   static async start(manifests: string, data: string, ...more: readonly string[]): Promise<Up & { ready: Ready }> {
-    const up = new Up(['up', '--manifests', manifests, ...AGENT, '--data', data, '--output', 'json', ...more]);
+    const up = new Up(data, ['--manifests', manifests, ...AGENT, ...more]);
     return Object.assign(up, { ready: JSON.parse(await up.firstLine()) as Ready });
+  }
+
+  /** What its listener answers, with its token. */
+  async get<T>(path: string): Promise<T> {
+    const { url, token } = JSON.parse(await readFile(join(this.#data, 'collector.json'), 'utf8')) as {
+      url: string;
+      token: string;
+    };
+    const response = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } });
+    if (!response.ok) throw new Error(await response.text());
+    return (await response.json()) as T;
+  }
+
+  /** Waits until there are `count` sessions and each is over: their names, the newest first. To start a program for each look takes longer than what is waited for. */
+  over(count: number): Promise<string[]> {
+    return eventually(`${count} sessions that are over`, async () => {
+      const { items } = await this.get<{ items: { name: string; state: string }[] }>('/v1/sessions');
+      return items.length === count && items.every(({ state }) => state === 'ended') ? items.map(({ name }) => name) : undefined;
+    });
   }
 }
 

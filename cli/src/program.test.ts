@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CODES, RETRY_ADVICE } from '@chaperone/api';
 import { expect, onTestFinished, test } from 'vitest';
 import { EXIT } from './errors.ts';
-import { run } from './program.test-support.ts';
+import { MAIN, run } from './program.test-support.ts';
 
 const BIN = join(import.meta.dirname, '../bin/chaperone');
 const GOLDEN = join(import.meta.dirname, 'testdata/help.txt');
@@ -211,7 +211,7 @@ test('has colour where --color says so, and then in errors too', async () => {
 });
 
 test('a terminal has colour, unless it is told otherwise', async () => {
-  const command = `${process.execPath} ${join(import.meta.dirname, 'main.ts')} explain x`;
+  const command = `${process.execPath} ${MAIN} explain x`;
   const onTerminal = async (env: Record<string, string>, flags = ''): Promise<string> =>
     (await run(['-qec', `${command} ${flags}`, '/dev/null'], { command: ['script'], env: { TERM: 'xterm', ...env } })).out;
   expect(await onTerminal({})).toContain('\u001b[31merror:\u001b[0m there is no code x');
@@ -231,7 +231,7 @@ test('explain knows every code, in any case, and the exit codes', async () => {
   const script = Object.keys(CODES).map((code) => `"$0" "$1" explain ${code.toLowerCase()} || exit 1`);
   // Every twelfth: a process for each code would take long.
   const some = script.filter((_, at) => at % 12 === 0).join('\n');
-  const pages = await run(['-c', some, process.execPath, join(import.meta.dirname, 'main.ts')], { command: ['bash'] });
+  const pages = await run(['-c', some, process.execPath, MAIN], { command: ['bash'] });
   expect([pages.code, pages.err]).toEqual([0, '']);
   for (const part of ['what', 'why', 'fix', 'retry', 'example'])
     expect(pages.out.match(new RegExp(`^ {2}${part} +\\S`, 'gm'))).toHaveLength(Math.ceil(Object.keys(CODES).length / 12));
@@ -292,4 +292,35 @@ test('bin/chaperone runs from anywhere, through links, and under kubectl’s nam
   }
   await rm(folder, { recursive: true });
   expect(existsSync(join(import.meta.dirname, '../../node_modules/.bin/kubectl-chaperone'))).toBe(true);
+});
+
+test('bin/chaperone runs what make joined, unless something that it is made of is newer', async () => {
+  const checkout = await mkdtemp(join(tmpdir(), 'chaperone-checkout-'));
+  onTestFinished(() => rm(checkout, { recursive: true }));
+  const file = async (path: string, text: string, at: Date): Promise<void> => {
+    await mkdir(join(checkout, path, '..'), { recursive: true });
+    await writeFile(join(checkout, path), text);
+    await utimes(join(checkout, path), at, at);
+  };
+  const [before, joined, after] = [new Date('2026-01-01'), new Date('2026-01-02'), new Date('2026-01-03')];
+  const says = async (): Promise<string> =>
+    (await run([], { command: [join(checkout, 'cli/bin/chaperone')], env: { NODE_COMPILE_CACHE: '' } })).out.trim();
+  await cp(BIN, join(checkout, 'cli/bin/chaperone'));
+  await mkdir(join(checkout, 'node_modules/commander'), { recursive: true });
+  for (const each of ['api', 'cli', 'collector', 'evidence', 'kube', 'policy', 'sidecar']) {
+    await file(`${each}/src/main.ts`, 'process.stdout.write("sources");', before);
+    await utimes(join(checkout, each, 'src'), before, before);
+  }
+  await file('package-lock.json', '{}', before);
+  expect(await says(), 'nothing is joined').toBe('sources');
+  await file('.cache/program/src/main.js', 'process.stdout.write("joined");', joined);
+  expect(await says()).toBe('joined');
+  for (const newer of ['package-lock.json', 'sidecar/src/main.ts', 'kube/src']) {
+    await utimes(join(checkout, newer), after, after);
+    expect(await says(), newer).toBe('sources');
+    await utimes(join(checkout, newer), before, before);
+    expect(await says()).toBe('joined');
+  }
+  await rm(join(checkout, 'kube/src'), { recursive: true });
+  expect(await says(), 'what cannot be compared').toBe('sources');
 });

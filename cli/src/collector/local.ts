@@ -63,7 +63,7 @@ interface OpenedStore extends AsyncDisposable {
 export async function openStore(data: string): Promise<OpenedStore> {
   const paths = dataPaths(data);
   if (!existsSync(paths.evidence)) throw neverRun(data);
-  const { createCollector, createTokenAccess } = await import('@chaperone/collector');
+  const { createCollector, createTokenAccess } = await import('./store.ts');
   await using stack = new AsyncDisposableStack();
   stack.use(await lockData(data));
   const trust = await readTrust(paths.trust);

@@ -1,4 +1,4 @@
-import { FILE_OPERATIONS } from '@chaperone/api';
+import type { FILE_OPERATIONS } from '@chaperone/api';
 import { visible } from '@chaperone/api/text';
 import type { KubernetesCall, SessionRecord } from '@chaperone/evidence';
 import { table } from '../io.ts';
@@ -85,7 +85,7 @@ export class Commands {
     const command: ShownCommand = { seq, action, ...said, length: bytes, verdict, code, reason, files: [] };
     this.list.push(command);
     this.#byAction.set(action, command);
-    for (const path of new Set(effects.flatMap(({ verb, object }) => (FILE_VERBS.has(verb) ? [object] : [])))) {
+    for (const path of new Set(effects.flatMap(({ verb, object }) => (Object.hasOwn(FILE_VERBS, verb) ? [object] : [])))) {
       const those = this.#byPath.get(path) ?? [];
       this.#byPath.set(path, those);
       those.push(command);
@@ -114,7 +114,8 @@ export function decidedText({ decided = [] }: ShownCommand): string {
 }
 
 const MAX_TEXT = 120;
-const FILE_VERBS: ReadonlySet<string> = new Set(FILE_OPERATIONS);
+/** To load them with all schemas would take as long as all else of a list of sessions. */
+const FILE_VERBS: Readonly<Record<(typeof FILE_OPERATIONS)[number], true>> = { read: true, write: true, list: true, delete: true };
 
 /** Commands by the numbers that agents are told and `--action` takes, and files, where there are any, by that of their record. */
 export function commandTables(commands: readonly ShownCommand[]): string[] {

@@ -1,12 +1,10 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { AGENT, connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
+import { AGENT, connect, type Ended, MAIN, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
-const MAIN = join(import.meta.dirname, '../main.ts');
 const HOSTILE = 'select \'a\u001b[2J\u202eb\u0085c\' as "c\u001b]0;x\u0007" from customers where id = 1';
 
 let shop: Shop;
@@ -23,10 +21,7 @@ beforeAll(async () => {
     for (const sql of statements) await agent.query(sql).catch(() => undefined);
     await agent.end();
   }
-  names = await eventually('both sessions', async () => {
-    const { items } = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as { items: { name: string; state: string }[] };
-    return items.length === 2 && items.every(({ state }) => state === 'ended') ? items.map(({ name }) => name) : undefined;
-  });
+  names = await up.over(2);
 });
 afterAll(async () => {
   await up[Symbol.asyncDispose]();
@@ -289,10 +284,7 @@ describe('verify', () => {
   test('wants more of a name that fits several sessions', async () => {
     // One more than there are letters: two begin alike.
     for (let at = 0; at < 33; at++) await (await connect(up.ready)).end();
-    const all = await eventually('their records', async () => {
-      const found = (await ask('sessions', 'ls', '-o', 'name')).out.trimEnd().split('\n');
-      return found.length === names.length + 33 ? found : undefined;
-    });
+    const all = await up.over(names.length + 33);
     const prefix = all.map((name) => name.slice(0, 3)).find((start, at, starts) => starts.indexOf(start) !== at) ?? '';
     const { code, out, err } = await ask('verify', prefix);
     expect([code, out]).toEqual([2, '']);

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatVerifierKey, generateSigner, KEY_TYPE, verifierKey } from '@chaperone/evidence';
-import { eventually } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
@@ -28,12 +27,7 @@ beforeAll(async () => {
     const agent = await connect(up.ready);
     await agent.query('select name, ssn from customers order by id');
     await agent.end();
-    names = await eventually('the session', async () => {
-      const { items } = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as {
-        items: { name: string; state: string }[];
-      };
-      return items.length === known && items.every(({ state }) => state === 'ended') ? items.map(({ name }) => name) : undefined;
-    });
+    names = await up.over(known);
     if (known === 1) await writeFile(at('kept'), (await ask('log', 'checkpoint')).out);
   }
   const key = (await ask('log', 'key')).out;

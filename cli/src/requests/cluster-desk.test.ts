@@ -1,10 +1,9 @@
 import { hash } from 'node:crypto';
-import { join } from 'node:path';
 import type { ApprovalDecision } from '@chaperone/api';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { aCluster, cliError } from '../cluster/cluster.test-support.ts';
 import type { ClusterFlags } from '../collector/transport.ts';
-import { run } from '../program.test-support.ts';
+import { MAIN, run } from '../program.test-support.ts';
 import { aRequest, RequestStore } from './api-server.test-support.ts';
 import { openClusterDesk } from './cluster-desk.ts';
 import type { RequestDesk } from './desk.ts';
@@ -239,7 +238,7 @@ describe('kubectl chaperone', () => {
     store.put(aRequest(FIRST));
     const approving = run(['approve', FIRST, '--digest', '9c1f-44ab', '-n', 'agents'], {
       env: { KUBECONFIG: kubeconfig },
-      command: [process.execPath, '--title=kubectl-chaperone', join(import.meta.dirname, '../main.ts')],
+      command: [process.execPath, '--title=kubectl-chaperone', MAIN],
     });
     while (store.requests.get(FIRST)?.status?.state !== 'Approved') await new Promise((next) => setTimeout(next, 20));
     const conditions = [

@@ -9,24 +9,15 @@ import { Program, run, type Shop, startShop } from '../program.test-support.ts';
 import { type Held, startHeld, totalOf } from './requests.test-support.ts';
 
 let shop: Shop;
-const running: Held[] = [];
 beforeAll(async () => {
   shop = await startShop();
 });
-afterAll(async () => {
-  for (const held of running) await held[Symbol.asyncDispose]();
-  await shop[Symbol.asyncDispose]();
-});
+afterAll(() => shop[Symbol.asyncDispose]());
 
-async function start(approval?: string): Promise<Held> {
-  const held = await startHeld(shop, approval);
-  running.push(held);
-  return held;
-}
 const digestOf = ({ spec }: AccessRequest): string => shortDigest(spec.digest);
 
 test('an update that a rule holds is listed, shown and approved by its digest, runs once, and is told by the replay', async () => {
-  const held = await start();
+  await using held = await startHeld(shop);
   const { request, answer } = await held.held('update orders set total = $1 where id = $2', ['16.50', 102]);
   const { name } = request.metadata;
 
@@ -105,7 +96,7 @@ test('an update that a rule holds is listed, shown and approved by its digest, r
 });
 
 test('what is not said right decides nothing', async () => {
-  const held = await start();
+  await using held = await startHeld(shop);
   const { request, answer } = await held.held();
   const { name } = request.metadata;
   const { answer: second } = await held.agent('update orders set total = 1 where id = 101');
@@ -188,7 +179,7 @@ test('what is not said right decides nothing', async () => {
 });
 
 test('two people must approve, each once, with a reason', async () => {
-  const held = await start('approvers: {groups: [shop-leads]}, minimum: 2, reason: required');
+  await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, minimum: 2, reason: required');
   const { request, answer } = await held.held('update orders set total = 3 where id = 103');
   const { name } = request.metadata;
   const approve = ['approve', name, '--digest', request.spec.digest];
@@ -215,7 +206,7 @@ test('two people must approve, each once, with a reason', async () => {
 });
 
 test('nobody decides on what expired; it never ran', async () => {
-  const held = await start('approvers: {groups: [shop-leads]}, timeout: 1s');
+  await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, timeout: 1s');
   const { request, answer } = await held.held('update orders set total = 9 where id = 101');
   expect(await answer).toContain('expired after 1 s without a decision');
   const { name } = request.metadata;
@@ -233,7 +224,7 @@ test('nobody decides on what expired; it never ran', async () => {
 });
 
 test('a list that goes on tells each change once, and ends with the proxy', async () => {
-  const held = await start();
+  await using held = await startHeld(shop);
   const watching = new Program(['requests', 'ls', '--watch', '--state', 'Pending', '--data', held.data]);
   const { request, answer } = await held.held('update orders set total = 8 where id = 101');
   const { name } = request.metadata;
@@ -263,8 +254,9 @@ describe('at a terminal', () => {
   const ask = '[q]uit undecided (4m';
   let held: Held;
   beforeAll(async () => {
-    held = await start();
+    held = await startHeld(shop);
   });
+  afterAll(() => held[Symbol.asyncDispose]());
 
   test('a person sees what is to run, and approves it by a letter', async () => {
     const { request, answer } = await held.held("update orders set total = 12 where id = 102 and 'a\u202eb' <> ''");
@@ -329,7 +321,7 @@ describe('at a terminal', () => {
   });
 
   test('the end of the time ends the prompt, and what meets many rows wants its name typed', async () => {
-    const short = await start('approvers: {groups: [shop-leads]}, timeout: 6s, reason: required');
+    await using short = await startHeld(shop, 'approvers: {groups: [shop-leads]}, timeout: 6s, reason: required');
     const { request, answer } = await short.held('update orders set total = total + 1 where total > random() - 1');
     const { name } = request.metadata;
     expect(request.status?.preview?.count, 'nobody can look at the rows of what is volatile').toBeUndefined();
@@ -345,7 +337,7 @@ describe('at a terminal', () => {
 });
 
 test('a session says what became of what its agent was told to repeat, and counts it once', async () => {
-  const held = await start('approvers: {groups: [shop-leads]}, mode: retry, timeout: 1m');
+  await using held = await startHeld(shop, 'approvers: {groups: [shop-leads]}, mode: retry, timeout: 1m');
   const sql = 'update orders set total = 16.5 where id = 102';
   const { client, answer } = await held.agent(sql);
   expect(await answer).toContain('(ApprovalPending)');
@@ -369,7 +361,7 @@ test.each<[string, (policy: string) => string]>([
   ['changes', (policy) => policy.replace('timeout: 5m', 'timeout: 6m')],
   ['goes', () => ''],
 ])('a request is void at once where its policy %s, and the agent that waits hears it', async (_, change) => {
-  const held = await start();
+  await using held = await startHeld(shop);
   const { request, answer } = await held.held();
   const file = join(held.manifests, 'policy.yaml');
   await writeFile(file, change(await readFile(file, 'utf8')));
@@ -380,7 +372,7 @@ test.each<[string, (policy: string) => string]>([
 });
 
 test('a person ends a session while its statement waits; the agent reads why, and nothing runs', async () => {
-  const held = await start();
+  await using held = await startHeld(shop);
   const { request, answer } = await held.held();
   const { session } = request.spec;
   expect(await held.ask('sessions', 'kill', session.slice(0, 8), '--reason', 'x')).toMatchObject({ code: 2, out: '' });

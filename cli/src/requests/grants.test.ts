@@ -1,5 +1,4 @@
 import { type AccessRequest, shortDigest } from '@chaperone/api';
-import { eventually } from '@chaperone/testing';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -79,10 +78,8 @@ test('what is granted ends when its policy changes, and says when and why', asyn
   expect((await held.ask('grants', 'ls')).out).toContain(name);
   const file = join(held.manifests, 'policy.yaml');
   await writeFile(file, (await readFile(file, 'utf8')).replace('maxGrant: 30m', 'maxGrant: 20m'));
-  await eventually('the end of the grant', async () =>
-    (await held.ask('grants', 'ls')).err === 'Nothing is granted.\n' ? true : undefined,
-  );
-  const { status } = await held.request(({ metadata }) => metadata.name === name);
+  const { status } = await held.request((each) => each.metadata.name === name && each.status?.grantEnded !== undefined);
+  expect((await held.ask('grants', 'ls')).err).toBe('Nothing is granted.\n');
   const copies = join(held.data, 'requests.json');
   await writeFile(copies, (await held.ask('requests', 'ls', '-o', 'json')).out);
   expect(await run(['requests', 'verify', '-f', copies]), 'what nobody signed is not said to be false').toMatchObject({

@@ -8,9 +8,8 @@ import { stripVTControlCharacters } from 'node:util';
 import type { AccessRequest } from '@chaperone/api';
 import { eventually } from '@chaperone/testing';
 import { Client } from 'pg';
-import { COMPILED, connect, type Ended, run, type Shop, Up } from '../program.test-support.ts';
+import { COMPILED, connect, type Ended, MAIN, run, type Shop, Up } from '../program.test-support.ts';
 
-const MAIN = join(import.meta.dirname, '../main.ts');
 export const REFUND = 'update orders set total = 0 where id = 102';
 
 export interface HttpAnswer {
@@ -79,10 +78,7 @@ export async function startHeld(shop: Shop, approval?: string): Promise<Held> {
       return { answer, request: await held.request() };
     },
     request: (isMeant = isPending) =>
-      eventually('a request', async () => {
-        const { body } = await held.http();
-        return (JSON.parse(body) as { items: AccessRequest[] }).items.find(isMeant);
-      }),
+      eventually('a request', async () => (await up.get<{ items: AccessRequest[] }>('/v1/requests')).items.find(isMeant)),
     http: async ({ method = 'GET', path = '/v1/requests', headers = {}, body } = {}) => {
       const all: HttpCall['headers'] = { authorization: `Bearer ${token}`, ...headers };
       const given = Object.fromEntries(Object.entries(all).filter((each): each is [string, string] => each[1] !== undefined));

@@ -1,4 +1,4 @@
-import { eventually, startProvider, type TestProvider } from '@chaperone/testing';
+import { startProvider, type TestProvider } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AGENT, connect, type Ended, run, type Shop, startShop, Up } from '../program.test-support.ts';
 
@@ -54,12 +54,7 @@ describe('chaperone up with a policy that demands a token', () => {
     const { rowCount } = await agent.query("update tickets set status = 'closed' where id = 1");
     expect(rowCount).toBe(1);
     await agent.end();
-    const name = await eventually('the session', async () => {
-      const { items } = JSON.parse((await ask('sessions', 'ls', '-o', 'json')).out) as {
-        items: { name: string; state: string }[];
-      };
-      return items.length === 2 && items[0]?.state === 'ended' ? items[0].name : undefined;
-    });
+    const [name = ''] = await up.over(2);
     const shown = await ask('sessions', 'show', name);
     expect(shown.out).toContain(`Caller:    on behalf of mira@corp (verified), by ${provider.issuer}\n`);
     expect(JSON.parse((await ask('sessions', 'show', name, '-o', 'json')).out)).toMatchObject({

@@ -91,8 +91,7 @@ spec:
     expect((await kubectl('cp', join(folder.path, 'here'), `web:${folder.path}/pod/there`)).status).toBe(0);
     expect(await readFile(join(folder.path, 'pod', 'there'), 'utf8')).toBe('content');
     const sessions = await eventually('its sessions', async () => {
-      const { out } = await run(['sessions', 'ls', '--data', data, '-o', 'json']);
-      const { items } = JSON.parse(out) as { items: { name: string; actions: number; state: string }[] };
+      const { items } = await up.get<{ items: { name: string; state: string }[] }>('/v1/sessions');
       return items.length >= 3 && items.every(({ state }) => state !== 'open') ? items : undefined;
     });
     const told = await Promise.all(

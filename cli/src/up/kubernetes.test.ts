@@ -97,10 +97,9 @@ spec:
     });
     expect(seen.map(({ method, headers }) => [method, headers.authorization])).toEqual([['GET', 'Bearer of-the-owner']]);
     const session = await eventually('its session', async () => {
-      const { out } = await run(['sessions', 'ls', '--data', data, '-o', 'json']);
-      const { items } = JSON.parse(out) as {
+      const { items } = await up.get<{
         items: { name: string; resource: { protocol: string }; denied: number; state: string }[];
-      };
+      }>('/v1/sessions');
       return items.find(({ denied, state }) => denied === 1 && state !== 'open');
     });
     expect(session.resource.protocol).toBe('kubernetes');
@@ -116,8 +115,7 @@ spec:
     seen.length = 0;
     const answered = ask('DELETE', '/api/v1/namespaces/shop/secrets/db');
     const held = await eventually('its request', async () => {
-      const { out } = await run(['requests', 'ls', '--data', data, '-o', 'json']);
-      const { items } = JSON.parse(out) as { items: { metadata: { name: string }; status?: { preview?: object } }[] };
+      const { items } = await up.get<{ items: { metadata: { name: string }; status?: { preview?: object } }[] }>('/v1/requests');
       return items.find(({ status }) => status?.preview !== undefined);
     });
     const { out } = await run(['requests', 'show', held.metadata.name, '--data', data]);

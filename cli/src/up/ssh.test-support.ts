@@ -41,7 +41,7 @@ export class Talk {
 
 interface Request {
   readonly metadata: { name: string; namespace: string; uid: string };
-  readonly spec: { text: string; digest: string; agent: { onBehalfOf?: unknown } };
+  readonly spec: { text: string; digest: string; session: string; agent: { onBehalfOf?: unknown } };
   readonly status?: { state?: string; result?: string };
 }
 
@@ -66,12 +66,12 @@ export interface SshWorld extends AsyncDisposable {
   readonly requests: () => Promise<Request[]>;
   /** The newest first. */
   readonly sessions: () => Promise<OpenSession[]>;
-  /** Waits for a request whose text has that in it, and approves it. */
-  readonly approve: (text: string) => Promise<Request>;
+  /** Waits for a request whose text has that in it, or is so, and approves it. */
+  readonly approve: (text: string | ((text: string) => boolean)) => Promise<Request>;
   /** Records of all sessions, the newest session first. */
   readonly records: () => Promise<Record<string, unknown>[][]>;
-  /** Waits for the records of the newest session, once it has ended and they hold up to `done`. */
-  readonly session: (done: (records: Record<string, unknown>[]) => boolean) => Promise<Record<string, unknown>[]>;
+  /** Waits for the records of the newest session or of the named one, once it has ended and they hold up to `done`. */
+  readonly session: (done: (records: Record<string, unknown>[]) => boolean, name?: string) => Promise<Record<string, unknown>[]>;
   readonly chaperone: (...args: string[]) => ReturnType<typeof run>;
 }
 
@@ -133,12 +133,8 @@ export async function startSshWorld(resources: readonly string[], policies: (ssh
   };
   const requests = async (): Promise<Request[]> => (await http<{ items: Request[] }>('/v1/requests')).items;
   const sessions = async (): Promise<OpenSession[]> => (await http<{ items: OpenSession[] }>('/v1/sessions')).items;
-  const records = async (): Promise<Record<string, unknown>[][]> =>
-    Promise.all(
-      (await sessions()).map(
-        async ({ name }) => (await http<{ items: Record<string, unknown>[] }>(`/v1/sessions/${name}/records?limit=1000`)).items,
-      ),
-    );
+  const recordsOf = async (name: string): Promise<Record<string, unknown>[]> =>
+    (await http<{ items: Record<string, unknown>[] }>(`/v1/sessions/${name}/records?limit=1000`)).items;
   return {
     sshd,
     data,
@@ -150,19 +146,21 @@ export async function startSshWorld(resources: readonly string[], policies: (ssh
     requests,
     sessions,
     approve: async (text) => {
+      const isMeant = typeof text === 'string' ? (asked: string): boolean => asked.includes(text) : text;
       const request = await eventually(`a request of ${text}`, async () =>
-        (await requests()).find(({ status, spec }) => status?.state === 'Pending' && spec.text.includes(text)),
+        (await requests()).find(({ status, spec }) => status?.state === 'Pending' && isMeant(spec.text)),
       );
       const { metadata, spec } = request;
       const body = { requestUid: metadata.uid, digest: spec.digest, decision: 'Approve' };
       await http(`/v1/requests/${metadata.namespace}/${metadata.name}/decisions`, body);
       return request;
     },
-    records,
-    session: (done) =>
+    records: async () => Promise.all((await sessions()).map(({ name }) => recordsOf(name))),
+    session: (done, name) =>
       eventually('a session that ended', async () => {
-        const [newest = []] = await records();
-        return newest.at(-1)?.['type'] === 'session.close' && done(newest) ? newest : undefined;
+        const meant = name ?? (await sessions())[0]?.name;
+        const records = meant === undefined ? [] : await recordsOf(meant);
+        return records.at(-1)?.['type'] === 'session.close' && done(records) ? records : undefined;
       }),
     chaperone,
     [Symbol.asyncDispose]: async () => {

@@ -346,8 +346,7 @@ spec:
     child.stdin.end();
     const ended = Promise.all([buffer(child.stderr), once(child, 'close')]);
     const name = await eventually('a session', async () => {
-      const { out } = await run(['sessions', 'ls', '--data', data, '-o', 'json']);
-      const items = (JSON.parse(out) as { items: { name: string; state: string; actions: number }[] }).items;
+      const { items } = await up.get<{ items: { name: string; state: string; actions: number }[] }>('/v1/sessions');
       return items.find(({ state, actions }) => state === 'open' && actions === 1)?.name;
     });
     expect(await run(['sessions', 'kill', name, '--data', data, '--reason', 'gone wrong'])).toMatchObject({ code: 0 });
