@@ -115,7 +115,12 @@ export function decidedText({ decided = [] }: ShownCommand): string {
 
 const MAX_TEXT = 120;
 /** To load them with all schemas would take as long as all else of a list of sessions. */
-const FILE_VERBS: Readonly<Record<(typeof FILE_OPERATIONS)[number], true>> = { read: true, write: true, list: true, delete: true };
+const FILE_VERBS: Readonly<Record<(typeof FILE_OPERATIONS)[number], true>> = {
+  read: true,
+  write: true,
+  list: true,
+  delete: true,
+};
 
 /** Commands by the numbers that agents are told and `--action` takes, and files, where there are any, by that of their record. */
 export function commandTables(commands: readonly ShownCommand[]): string[] {
