@@ -2,6 +2,7 @@
  * `make soak`: what takes longer than a run of the tests, in parts, of which ONLY may name some.
  *
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
+ *     majors     runs whole, on each version of PostgreSQL, what `make test` runs in part on all but the newest
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
  *     broker     is killed at each step of a delivery and at any moment, its disk kept, cut or emptied (SEED)
@@ -13,7 +14,7 @@
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *     churn      of everything on a real cluster, under agents that look at every answer (SEED, MINUTES)
  *
- * What each but clients found are lines in docs/testing/soak.md; of churn in docs/testing/churn.md.
+ * What each but majors and clients found are lines in docs/testing/soak.md; of churn in docs/testing/churn.md.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -67,17 +68,26 @@ async function queries(): Promise<boolean> {
   return passed;
 }
 
-async function clients(): Promise<boolean> {
+function passes(files: readonly string[], env: Readonly<Record<string, string>>): boolean {
+  const { status } = spawnSync(join(root, 'node_modules/.bin/vitest'), ['run', ...files], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  return status === 0;
+}
+
+/** What {@link file://../testing/src/part.ts} cuts. */
+const IN_PART = ['sidecar/src/postgres/masking', 'sidecar/src/postgres/relay/attacks.test.ts'];
+const majors = (): boolean => passes(IN_PART, { WHOLE: '1' });
+
+function clients(): boolean {
   let passed = true;
   for (const { major } of POSTGRES_SERVERS) {
     if (major === CLIENTS_TESTED_WITH) continue;
     process.stdout.write(`\n== clients on PostgreSQL ${major}\n`);
-    const { status } = spawnSync(join(root, 'node_modules/.bin/vitest'), ['run', 'sidecar/test/clients/clients.test.ts'], {
-      cwd: root,
-      stdio: 'inherit',
-      env: { ...process.env, POSTGRES_MAJOR: String(major) },
-    });
-    passed &&= status === 0;
+    const one = passes(['sidecar/test/clients/clients.test.ts'], { POSTGRES_MAJOR: String(major) });
+    passed &&= one;
   }
   return passed;
 }
@@ -252,7 +262,7 @@ function churn(): boolean {
   return spawnSync(process.execPath, [join(root, 'e2e/src/churn/main.ts')], { cwd: root, stdio: 'inherit' }).status === 0;
 }
 
-const parts = { queries, clients, crashes, broker, sessions, rotations, outages, propagation, reach, informers, churn };
+const parts = { queries, majors, clients, crashes, broker, sessions, rotations, outages, propagation, reach, informers, churn };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

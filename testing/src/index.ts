@@ -1,5 +1,6 @@
 export * from './api-server.ts';
 export * from './certificates.ts';
+export * from './part.ts';
 export * from './pods.ts';
 export * from './postgres.ts';
 export * from './programs.ts';

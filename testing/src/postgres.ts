@@ -9,6 +9,8 @@ import { freePort } from './temporary.ts';
 /** PostgreSQL refuses to run as root; servers then run as this user (nobody). */
 const UNPRIVILEGED = 65534;
 const START_TIMEOUT_MS = 30_000;
+/** Characters of a server's log that are kept at least. */
+const LOG_LENGTH = 1_000_000;
 
 /** A server of every major that is supported: `server` names it in tests, `package` holds its binaries. */
 export const POSTGRES_SERVERS = [
@@ -150,12 +152,15 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
       () => reject(new Error(`PostgreSQL did not start in ${START_TIMEOUT_MS} ms:\n${log}`)),
       START_TIMEOUT_MS,
     );
+    let ready = false;
     server.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      log = (log + text).slice(-1_000_000);
-      if (log.includes('ready to accept connections')) {
-        clearTimeout(timer);
-        resolve();
-      }
+      log += text;
+      // Servers that print every tree write many times as much: it is cut now and then, and looked through until they are ready.
+      if (log.length > 2 * LOG_LENGTH) log = log.slice(-LOG_LENGTH);
+      if (ready || !log.includes('ready to accept connections')) return;
+      ready = true;
+      clearTimeout(timer);
+      resolve();
     });
     server.once('close', (code) => reject(new Error(`PostgreSQL ended with ${code}:\n${log}`)));
     server.once('error', reject);

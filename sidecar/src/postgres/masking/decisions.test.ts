@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { POSTGRES_SERVERS } from '@chaperone/testing';
+import { partOn, POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Choices } from './choices.test-support.ts';
 import { generate } from './generator.test-support.ts';
@@ -62,17 +62,16 @@ function isOwners(touch: Touch, line: Line, analysis: Analysis): boolean {
 }
 
 async function counters(session: Session): Promise<Map<string, number[]>> {
-  const { rows } = await session.rows(COUNTERS);
+  const { rows } = await session.prepared('counters', COUNTERS);
   return new Map(rows.map(([kind, name, ...counts]) => [`${kind}\t${name}`, counts.map(Number)]));
 }
 
 /** What a statement really did, by the server's own counters, before it is undone. */
 async function touched(session: Session, sql: string): Promise<{ tree: string; touches: Touch[]; error: string | undefined }> {
-  await session.rows('begin');
   const before = await counters(session);
   const { result, tree } = await session.run(sql);
   if (result instanceof Error) {
-    await session.rows('rollback');
+    await session.rows('rollback; begin');
     return { tree, touches: [], error: result.message };
   }
   const touches: Touch[] = [];
@@ -83,7 +82,7 @@ async function touched(session: Session, sql: string): Promise<{ tree: string; t
       if ((counts[at] ?? 0) > (before.get(key)?.[at] ?? 0)) touches.push({ object, verb });
     });
   }
-  await session.rows('rollback');
+  await session.rows('rollback; begin');
   return { tree, touches, error: undefined };
 }
 
@@ -141,6 +140,7 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
   async function open(schema: string, user: string): Promise<Bed> {
     const session = await openSession({ package: name, schema, user, sensitive: [], role: `track_functions = 'all'` });
     sessions.push(session);
+    await session.rows('begin');
     const parents = new Map<string, { name: string; partitioned: boolean }[]>();
     for (const [child = '', parent = '', partitioned] of (await session.rows(PARENTS)).rows as string[][])
       parents.set(child, [...(parents.get(child) ?? []), { name: parent, partitioned: partitioned === 'true' }]);
@@ -149,34 +149,38 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
 
   it('nothing that a statement touches is left unsaid: written by hand', async () => {
     const bed = await open('decisions-schema.sql', 'decider');
-    const lines = linesOf('decisions.sql', bed.session.major);
+    const all = linesOf('decisions.sql', bed.session.major);
+    const lines = partOn(bed.session.major, all);
     const { found, failed, refused, seen } = await unsaid(lines, bed);
     expect(found).toEqual([]);
     expect(failed).toEqual([]);
     // Rules that make several statements of one, and what no tree is printed for.
-    expect(refused).toEqual([`insert into d.ruled values (5, 't')`, 'delete from d.ruled', 'explain select * from d.a']);
-    expect(lines.length).toBeGreaterThan(160);
+    const unread = [`insert into d.ruled values (5, 't')`, 'delete from d.ruled', 'explain select * from d.a'];
+    expect(refused).toEqual(unread.filter((one) => lines.some(({ sql }) => sql === one)));
+    expect(all.length).toBeGreaterThan(160);
     expect(seen).toBeGreaterThan(lines.length);
   });
 
   it('nothing that a statement touches is left unsaid: generated', async () => {
     const bed = await open('generator.sql', 'generator');
-    const lines = Array.from({ length: 100 }, (_, seed) => ({
+    const seeds = Array.from({ length: 100 }, (_, seed) => seed);
+    const lines = partOn(bed.session.major, seeds).map((seed) => ({
       sql: generate(new Choices(seed), bed.session.major),
       owners: new Set<string>(),
     }));
     const { found, failed, refused, seen } = await unsaid(lines, bed);
     expect(found).toEqual([]);
     expect(failed).toEqual([]);
-    expect(refused.length).toBeLessThan(15);
+    expect(refused.length).toBeLessThan(lines.length * 0.3);
     expect(seen).toBeGreaterThan(lines.length);
   });
 
   it('nothing that a statement touches is left unsaid: the statements of the corpus', async () => {
     const bed = await open('schema.sql', 'agent');
-    const lines = ['exfiltration.sql', 'harmless.sql'].flatMap((file) => linesOf(file, bed.session.major));
+    const all = ['exfiltration.sql', 'harmless.sql'].flatMap((file) => linesOf(file, bed.session.major));
+    const lines = partOn(bed.session.major, all);
     const { found, seen } = await unsaid(lines, bed);
     expect(found).toEqual([]);
-    expect(seen).toBeGreaterThan(200);
+    expect(seen).toBeGreaterThan(lines.length * 0.7);
   });
 });

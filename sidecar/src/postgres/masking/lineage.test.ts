@@ -9,7 +9,7 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: name, major }) => {
   const exists = (sql: string): boolean => major >= 15 || !sql.startsWith('merge');
   let bed: Testbed;
   beforeAll(async () => {
-    bed = await openTestbed({ package: name });
+    bed = await openTestbed({ package: name, logs: true });
   });
   afterAll(async () => bed[Symbol.asyncDispose]());
 

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { serialize } from 'node:v8';
-import { POSTGRES_SERVERS, temporaryDirectory } from '@chaperone/testing';
+import { partOn, POSTGRES_SERVERS, temporaryDirectory } from '@chaperone/testing';
 import { expect, it } from 'vitest';
 import { showsCanary } from './canary.test-support.ts';
 import type { Recorded, Recording } from './replay.test-support.ts';
@@ -81,7 +81,10 @@ async function copy(folder: string, change?: { file: string; find: string; repla
 }
 
 it.each(SERVERS)('every mutant of the walker is killed by what $server did', async ({ package: server, major }) => {
-  const mutants = MUTANTS.filter(({ except = [] }) => !except.includes(major));
+  const [newest] = POSTGRES_SERVERS;
+  const part = new Set(partOn(major, MUTANTS));
+  const own = MUTANTS.filter((mutant) => part.has(mutant) || mutant.except?.includes(newest.major) === true);
+  const mutants = own.filter(({ except = [] }) => !except.includes(major));
   await using temporary = await temporaryDirectory();
   const folders = ['sound', ...mutants.map((_, at) => `mutant-${at}`)].map((name) => join(temporary.path, name));
   for (const [at, folder] of folders.entries()) await copy(folder, mutants[at - 1]);
@@ -93,5 +96,5 @@ it.each(SERVERS)('every mutant of the walker is killed by what $server did', asy
   const [sound, ...verdicts] = JSON.parse(stdout) as (string | null)[];
   expect(sound).toBe(null);
   expect(mutants.filter((_, at) => verdicts[at] === null).map(({ name }) => name)).toEqual([]);
-  expect(verdicts.length).toBeGreaterThanOrEqual(12);
+  expect(verdicts.length).toBeGreaterThanOrEqual(major === newest.major ? 30 : 8);
 });

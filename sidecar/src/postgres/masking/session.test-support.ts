@@ -27,6 +27,8 @@ export async function openSession(options: SessionOptions) {
   const admin = new Client({ ...at, ...server.superuser });
   await admin.connect();
   await admin.query(readFileSync(new URL(`./testdata/${options.schema}`, import.meta.url), 'utf8'));
+  // Its trees are read here, not in the server's log.
+  await admin.query(`alter role ${options.user} set log_min_messages = fatal`);
   if (options.role !== undefined) await admin.query(`alter role ${options.user} set ${options.role}`);
   if (options.more !== undefined) await admin.query(options.more);
   await admin.end();
@@ -41,6 +43,9 @@ export async function openSession(options: SessionOptions) {
   });
   const types = { getTypeParser: () => (value: string) => value };
   const rows = (sql: string): Promise<Rows> => agent.query<(string | null)[]>({ text: sql, rowMode: 'array', types });
+  /** A query that is often asked is parsed and rewritten once. */
+  const prepared = (named: string, sql: string): Promise<Rows> =>
+    agent.query<(string | null)[]>({ name: named, text: sql, rowMode: 'array', types });
   const catalog = await loadCatalog(async (sql) => {
     const read = (await rows(sql)).rows;
     options.onCatalog?.(read);
@@ -57,6 +62,7 @@ export async function openSession(options: SessionOptions) {
     major: server.major,
     catalog,
     rows,
+    prepared,
     run,
     [Symbol.asyncDispose]: async (): Promise<void> => {
       await agent.end();

@@ -84,8 +84,13 @@ export type Outcome =
 
 export interface Attempt {
   readonly binary?: boolean;
-  /** Reads the tree as that of another major. */
-  readonly as?: number;
+}
+
+/** What the server said of a statement. */
+export interface Ran {
+  readonly result: QueryArrayResult<(string | Buffer | null)[]> | (Error & Record<string, string>);
+  readonly tree: string | undefined;
+  readonly binary: boolean;
 }
 
 function read(tree: string | undefined, catalog: Catalog, major: number): Analysis | undefined {
@@ -135,13 +140,17 @@ function delivered(
   };
 }
 
-/** A server with the schema of testdata/, and one session of the agent's role that prints its trees. */
-export async function openTestbed(options: { package?: string } = {}) {
+/**
+ * A server with the schema of testdata/, and one session of the agent's role that prints its trees.
+ * @param options - `logs`: the server's log takes them too.
+ */
+export async function openTestbed(options: { package?: string; logs?: boolean } = {}) {
   const server = await startPostgres(options);
   const at = { host: server.host, port: server.port, database: 'postgres' };
   const admin = new Client({ ...at, ...server.superuser });
   await admin.connect();
   await admin.query(readFileSync(new URL('./testdata/schema.sql', import.meta.url), 'utf8'));
+  if (options.logs !== true) await admin.query('alter role agent set log_min_messages = fatal');
   const printing =
     '-c debug_print_rewritten=on -c debug_pretty_print=off -c client_min_messages=log -c standard_conforming_strings=on';
   const agent = new Client({ ...at, user: 'agent', password: 'agent-password', options: printing });
@@ -156,8 +165,9 @@ export async function openTestbed(options: { package?: string } = {}) {
     (await agent.query<(string | null)[]>({ text: sql, rowMode: 'array', types: raw })).rows;
   const state: { catalog: Catalog } = { catalog: await loadCatalog(query, SENSITIVE) };
 
-  const run = async (sql: string, binary: boolean) => {
-    await agent.query('begin');
+  await agent.query('begin');
+  /** Runs one statement, of which nothing is left: `judge` says what an agent would be shown of it. */
+  const run = async (sql: string, binary = false): Promise<Ran> => {
     trees.length = 0;
     const result = await agent
       .query<(string | Buffer | null)[]>({
@@ -168,15 +178,14 @@ export async function openTestbed(options: { package?: string } = {}) {
       } as QueryArrayConfig)
       .catch((error: unknown) => error as Error & Record<string, string>);
     const [tree] = trees;
-    await agent.query('rollback');
-    return { result, tree };
+    await agent.query('rollback; begin');
+    return { result, tree, binary };
   };
 
-  const treeOf = async (sql: string): Promise<string> => (await run(sql, false)).tree ?? '';
+  const treeOf = async (sql: string): Promise<string> => (await run(sql)).tree ?? '';
 
-  /** Runs one statement in a transaction of its own and shows what an agent would be shown. */
-  const attempt = async (sql: string, access: Access, { binary = false, as = server.major }: Attempt = {}): Promise<Outcome> => {
-    const { result, tree } = await run(sql, binary);
+  /** @param as - the major as whose the tree is read. */
+  const judge = ({ result, tree, binary }: Ran, access: Access, as = server.major): Outcome => {
     const analysis = read(tree, state.catalog, as);
     const why = refusalOf(analysis, access);
     if (why !== undefined && !(tree === undefined && result instanceof Error)) return { kind: 'refused', why, analysis };
@@ -185,11 +194,17 @@ export async function openTestbed(options: { package?: string } = {}) {
     return delivered(result, analysis, access, binary);
   };
 
+  /** Runs one statement and shows what an agent would be shown. */
+  const attempt = async (sql: string, access: Access, { binary = false }: Attempt = {}): Promise<Outcome> =>
+    judge(await run(sql, binary), access);
+
   return {
     major: server.major,
     admin,
     agent,
     query,
+    run,
+    judge,
     attempt,
     treeOf,
     get catalog(): Catalog {
