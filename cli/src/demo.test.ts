@@ -24,7 +24,7 @@ test('make demo KEEP=1 shows all, serves a client of one’s own, and leaves not
   const [, address] = await eventually(
     'the demo to wait',
     () => /psql "host=(\S+) port=\d+.*\n[\s\S]*Ctrl-C ends it/.exec(demo.out) ?? undefined,
-    25_000,
+    120_000,
   );
   const port = /port=(\d+)/.exec(demo.out)?.[1];
   expect((await psql(`${address}:${port}`, 'select name, ssn from customers where id = 1')).out).toBe(
