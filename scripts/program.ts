@@ -58,9 +58,9 @@ async function make(): Promise<void> {
     const path = join(files, name);
     if ((await stat(path)).mtimeMs < Date.now() - KEPT_MS) await rm(path);
   }
-  const isMain = (name: string): number => Number(name === MAIN);
-  for (const name of (await readdir(work)).toSorted((a, b) => isMain(a) - isMain(b)))
-    await rename(join(work, name), join(files, name));
+  // Until then the one before leads to files of its own.
+  const others = (await readdir(work)).filter((name) => name !== MAIN);
+  for (const name of [...others, MAIN]) await rename(join(work, name), join(files, name));
   await rm(work, { recursive: true });
 }
 

@@ -147,7 +147,7 @@ export async function startSshWorld(resources: readonly string[], policies: (ssh
     sessions,
     approve: async (text) => {
       const isMeant = typeof text === 'string' ? (asked: string): boolean => asked.includes(text) : text;
-      const request = await eventually(`a request of ${text}`, async () =>
+      const request = await eventually(`a request of ${typeof text === 'string' ? text : 'that text'}`, async () =>
         (await requests()).find(({ status, spec }) => status?.state === 'Pending' && isMeant(spec.text)),
       );
       const { metadata, spec } = request;
