@@ -3,7 +3,13 @@ import { relative } from 'node:path';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** What the process that tests run in holds and uses is measured there. */
-export const ALONE: readonly string[] = ['sidecar/src/postgres/**/*.test.ts', 'sidecar/src/ssh/relay/serve.test.ts'];
+export const ALONE: readonly string[] = [
+  'sidecar/src/postgres/relay/held-memory.test.ts',
+  'sidecar/src/postgres/relay/large.test.ts',
+  'sidecar/src/postgres/relay/pipeline.test.ts',
+  'sidecar/src/postgres/relay/sessions.test.ts',
+  'sidecar/src/ssh/relay/serve.test.ts',
+];
 
 /** The command line is started there as one program. */
 export const PROGRAMS: readonly string[] = ['cli/**/*.test.ts'];

@@ -406,7 +406,7 @@ describe('acceptAgent', () => {
     }
     for (const socket of sockets) socket.resume();
     const started = performance.now();
-    await Promise.all(sockets.map((socket) => once(socket, 'close')));
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve))));
     expect(performance.now() - started).toBeLessThan(30_000);
     expect(listener.outcomes).toHaveLength(4);
     expect(listener.outcomes.every((outcome) => outcome instanceof AcceptError)).toBe(true);

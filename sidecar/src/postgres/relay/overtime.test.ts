@@ -22,6 +22,8 @@ beforeEach(() => {
   overtime = new Overtime({ monotonic: now, cancel: at('cancel'), giveUp: at('give up') });
 });
 afterEach(() => {
+  // Before the clock: a spy of it that is left would bring the one of these tests back for the files that run here afterwards.
+  vi.restoreAllMocks();
   vi.useRealTimers();
 });
 
