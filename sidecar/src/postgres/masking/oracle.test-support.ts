@@ -67,7 +67,9 @@ export async function openOracle(options: { package?: string } = {}) {
         return { kind: TOO_MUCH.has(result.code ?? '') ? 'tooMuch' : 'invalid', why: `${result.code} ${result.message}: ${sql}` };
       }
       const moved =
-        result.command === 'SELECT' ? false : (await session.prepared('unlabelled', UNLABELLED)).rows.some(([line]) => CANARY.test(line ?? ''));
+        result.command === 'SELECT'
+          ? false
+          : (await session.prepared('unlabelled', UNLABELLED)).rows.some(([line]) => CANARY.test(line ?? ''));
       return compare(sql, tree, result, moved);
     } finally {
       await session.rows('rollback; begin');

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { POSTGRES_SERVERS } from '@chaperone/testing';
+import { partOn, POSTGRES_SERVERS } from '@chaperone/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Attack, attacks, expressions, fits, Speaker, type Way, WAYS } from './attacks.test-support.ts';
 import { showsCanary } from '../masking/canary.test-support.ts';
@@ -22,18 +22,26 @@ const OTHER_ERRORS: Readonly<Record<string, number>> = {
   'prepared: PREPARE with a parameter: refused NotAnalysable': 14,
 };
 
+/** Of a part of the attacks, where none before it left something in the session. */
+const ELSE_BY_STATE = new Set(['parameters: all settings: rows']);
+
+const nameOf = ({ channel, name }: Attack): string => `${channel}: ${name}: `;
+
 describe.each(POSTGRES_SERVERS)('on $server', ({ package: server, major }) => {
-  // Every way on the two that differ most; elsewhere those that say an attack in full.
+  // Every way on the two that differ most; elsewhere those that say an attack in full. All attacks on the newest, a part on each other.
   const ways: readonly Way[] = major === 18 || major === 14 ? WAYS : ['simple', 'extended'];
   let governed: Governed;
   let agent: Speaker;
   let control: Speaker;
-  let corpus: Attack[];
+  let all: Attack[];
+  let corpus: readonly Attack[];
   beforeAll(async () => {
     governed = await startAttacked(server);
     agent = new Speaker(() => RawClient.open(governed.port));
     control = new Speaker(() => RawClient.open(governed.postgres.port, { user: 'agent_role', database: 'control' }));
-    corpus = [...attacks(governed.postgres.major), ...expressions(governed.postgres.major)];
+    all = [...attacks(major), ...expressions(major)];
+    const otherwise = all.filter((one) => Object.keys(OTHER_ERRORS).some((outcome) => outcome.startsWith(nameOf(one))));
+    corpus = [...new Set([...partOn(major, all), ...otherwise])];
   });
   afterAll(async () => {
     await agent?.[Symbol.asyncDispose]();
@@ -46,8 +54,8 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: server, major }) => {
     const outcomes: string[] = [];
     for (const attack of corpus.filter((one) => fits(one, way))) {
       const { leak, outcome } = await agent.attack(attack, way);
-      outcomes.push(`${attack.channel}: ${attack.name}: ${outcome}`);
-      if (leak !== undefined) leaks.push(`${attack.channel}: ${attack.name}: ${leak}`);
+      outcomes.push(`${nameOf(attack)}${outcome}`);
+      if (leak !== undefined) leaks.push(`${nameOf(attack)}${leak}`);
     }
     expect(leaks).toEqual([]);
     expect(outcomes.filter((outcome) => outcome.endsWith('silence'))).toEqual([]);
@@ -55,7 +63,8 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: server, major }) => {
     if (major !== 18) {
       const decided = new Set(readFileSync(OUTCOMES, 'utf8').split('\n'));
       const words = Object.entries(OTHER_ERRORS).flatMap(([outcome, last]) => (major <= last ? [outcome] : []));
-      expect(outcomes.filter((outcome) => !decided.has(outcome)).toSorted()).toEqual(words.toSorted());
+      const free = corpus.length < all.length ? ELSE_BY_STATE : new Set();
+      expect(outcomes.filter((outcome) => !decided.has(outcome) && !free.has(outcome)).toSorted()).toEqual(words.toSorted());
       return;
     }
     const text = `${outcomes.join('\n')}\n`;
@@ -66,8 +75,8 @@ describe.each(POSTGRES_SERVERS)('on $server', ({ package: server, major }) => {
   it('most attacks would show one without Chaperone', async () => {
     let shown = 0;
     for (const attack of corpus) if ((await control.attack(attack, 'simple')).leak !== undefined) shown++;
-    expect(corpus.length).toBeGreaterThan(600);
-    expect(shown).toBeGreaterThan(300);
+    expect(all.length).toBeGreaterThan(600);
+    expect(shown).toBeGreaterThan(corpus.length * 0.4);
   });
 
   it('no attack left a secret where it is not labelled', async () => {
