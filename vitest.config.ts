@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 import { ALONE, LongestFirst, PROGRAMS } from './scripts/test-files.ts';
 
 const EXCLUDE = ['**/node_modules/**', '**/dist/**', 'bench/**'];
+// What processes and programs of tests load is compiled once on a machine: starting takes half as long.
+process.env['NODE_COMPILE_CACHE'] ??= new URL('.cache/compiled', import.meta.url).pathname;
 
 export default defineConfig({
   test: {

@@ -133,6 +133,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     fsync: 'off',
+    full_page_writes: 'off',
     shared_buffers: '16MB',
     max_connections: '100',
     ...tlsSettings(options),
@@ -170,7 +171,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
   process.once('exit', insist);
   const stop = async (): Promise<void> => {
     process.off('exit', insist);
-    if (server.exitCode === null && server.signalCode === null) server.kill('SIGINT');
+    // A cluster that nobody starts again need not be written down first.
+    if (server.exitCode === null && server.signalCode === null)
+      server.kill(options.directory === undefined ? 'SIGQUIT' : 'SIGINT');
     const timer = setTimeout(insist, 5_000);
     await ended;
     clearTimeout(timer);

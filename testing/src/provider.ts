@@ -47,9 +47,15 @@ export const PAGE_CLIENT = 'page';
 
 type Key = NonNullable<Configuration['jwks']>['keys'][number];
 
+/** RSA keys take long to make: providers of a process take these in turn, so that those of a test differ. */
+const KEYS = 8;
+const made: Record<string, unknown>[] = [];
+let taken = 0;
+
 function aKey(kid: string): Key {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  return { ...privateKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
+  const at = taken++ % KEYS;
+  const key = (made[at] ??= generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }));
+  return { ...key, kid, alg: 'RS256', use: 'sig' } as Key;
 }
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');

@@ -32,6 +32,8 @@ export let governed: Governed;
 /** Another proxy for each test, since people are asked no more than so often. */
 export let here: Governed;
 const open: Client[] = [];
+/** Of the owner of the database; `governed` ends it. */
+let owner: Client;
 
 /** The server of a file of tests, with tickets whose column ssn is labelled. */
 export async function start(more = ''): Promise<void> {
@@ -41,6 +43,7 @@ export async function start(more = ''): Promise<void> {
     resource: { sensitive: [{ label: 'pii.ssn', columns: ['public.tickets.ssn'] }] },
     clock: systemClock,
   });
+  owner = await governed.direct();
 }
 
 export async function fresh(rules: object = policy(), resource?: object, upstream?: string): Promise<void> {
@@ -60,9 +63,7 @@ export async function clear(): Promise<void> {
 
 /** Runs SQL as the owner of the database. */
 export async function asOwner(sql: string): Promise<void> {
-  const owner = await governed.direct();
   await owner.query(sql);
-  await owner.end();
 }
 
 export async function agent(): Promise<{ client: Client; notices: string[] }> {
@@ -97,9 +98,7 @@ export async function approve(mods: Partial<DecisionSpec> = {}, asked = pending(
 export const stateOf = (request: AccessRequest): string | undefined =>
   here.desk.list().find(({ metadata }) => metadata.name === request.metadata.name)?.status?.state;
 export async function statusOf(id: number): Promise<string> {
-  const owner = await governed.direct();
   const { rows } = await owner.query<{ status: string }>('select status from tickets where id = $1', [id]);
-  await owner.end();
   return rows[0]?.status ?? '';
 }
 export async function failure(promise: Promise<unknown>): Promise<DatabaseError> {

@@ -159,7 +159,8 @@ export async function startGoverned(
     ssl: { ca: authority.ca },
   });
   await admin.connect();
-  await admin.query('create database orders');
+  // Copied as files, which 14 does in any case: to log each page takes five times as long.
+  await admin.query(`create database orders${postgres.major > 14 ? ' strategy file_copy' : ''}`);
   await admin.query(`create role ${CREDENTIAL.username} login password '${CREDENTIAL.password}'`);
   await admin.query(`alter role ${CREDENTIAL.username} set log_min_messages = fatal`);
   await admin.end();
