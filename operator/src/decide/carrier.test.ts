@@ -1,5 +1,5 @@
 import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
 import { decisionMessage } from '@chaperone/policy/attest';
@@ -12,9 +12,9 @@ import {
   launch,
   leave,
   PAGE,
+  type Seat,
   type Site,
-  signIn,
-  startSite,
+  takeSeat,
   type Visit,
   visit,
 } from './decide.test-support.ts';
@@ -26,22 +26,24 @@ const OTHER = requestName(1);
 /** Something between browser and operator that carries what they say, and changes it. It reads and writes everything but the script. */
 describe.skipIf(!hasChromium)('what carries a decision cannot make another one count', () => {
   let browser: Browser;
+  let seat: Seat;
   let site: Site;
   let one: Visit;
   beforeAll(async () => {
     browser = await launch();
+    seat = await takeSeat(browser);
+    ({ site, one } = seat);
   });
-  afterAll(() => browser.close());
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map(leave));
-    await site[Symbol.asyncDispose]();
+  afterAll(async () => {
+    await seat?.[Symbol.asyncDispose]();
+    await browser?.close();
   });
 
+  /** As somebody who has signed in. */
   async function begin(spec: NonNullable<Parameters<typeof anAccessRequest>[0]>['spec'] = {}): Promise<void> {
-    site = await startSite({ spec });
     const { spec: other } = anAccessRequest({ name: OTHER, spec: { digest: 'd'.repeat(64), text: 'drop table tickets' } });
     site.api.put(KINDS.accessRequests, { ...anAccessRequest({ name: OTHER }), spec: other });
-    one = await visit(browser, site);
+    await seat.begin({ spec });
   }
   const ends = (text: string): Promise<void> =>
     eventually(async () => expect(await one.page.textContent('#note')).toContain(text));
@@ -73,7 +75,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     ['a field that nobody asked for', (body) => ({ ...body, by: 'mallory@corp' }), 'SignatureRefused'],
   ])('%s', async (_, change, code) => {
     await begin();
-    await signIn(one);
     await onAnswer(change);
     await answer(one, 'deny', 'wrong ticket');
     await ends(`(${code})`);
@@ -85,7 +86,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     ['for some time in place of once', ({ grantFor: _once, ...body }) => body],
   ])('an approval %s', async (_, change) => {
     await begin(grantable());
-    await signIn(one);
     await onAnswer(change);
     await one.page.click('#approve');
     await one.page.check('#grant input[value="600"]');
@@ -102,7 +102,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
       return route.fulfill({ response, body: script });
     });
     await one.page.reload();
-    await signIn(one);
     await one.page.click('#approve');
     await one.page.check('#grant input[value="600"]');
     expect(await one.page.textContent('#send')).toContain('for 12 h');
@@ -113,7 +112,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
 
   it('a key and a signature of its own', async () => {
     await begin();
-    await signIn(one);
     const mallory = await aBrowser();
     await onAnswer(async (body) => {
       const { uid, digest, challenge, shown } = body as Record<string, string>;
@@ -138,17 +136,20 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
   it('a commitment to a key of its own, at the sign-in', async () => {
     await begin();
     const mallory = await aBrowser();
-    await one.page.route('**/decide/sign-in', (route) =>
+    const { page, context } = await visit(browser, site);
+    await page.route('**/decide/sign-in', (route) =>
       route.continue({ postData: JSON.stringify({ ...(route.request().postDataJSON() as Wire), nonce: mallory.nonce }) }),
     );
-    await one.page.click('#sign-in');
-    await ends('the sign-in was changed on its way (SignInFailed)');
-    expect(one.page.url()).toBe(`${site.origin}${PAGE}`);
+    await page.click('#sign-in');
+    await eventually(async () =>
+      expect(await page.textContent('#note')).toContain('the sign-in was changed on its way (SignInFailed)'),
+    );
+    expect(page.url()).toBe(`${site.origin}${PAGE}`);
+    await leave(context);
   });
 
   it('the answer, carried to another request', async () => {
     await begin();
-    await signIn(one);
     await one.page.route('**/decide/api/*/*', (route) =>
       route.request().method() === 'POST'
         ? route.continue({ url: route.request().url().replace(REQUEST, OTHER) })
@@ -161,7 +162,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
 
   it('the same answer once more, now or on another page', async () => {
     await begin();
-    await signIn(one);
     let sent: Wire = {};
     await onAnswer((body) => (sent = body));
     await answer(one, 'approve');
@@ -188,7 +188,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     ['the times that are offered', (view) => (view['grants'] = [600])],
   ])('a page on which it changed %s', async (_, change) => {
     await begin();
-    await signIn(one);
     await onSheet(change);
     await one.page.reload();
     await answer(one, 'approve');
@@ -198,7 +197,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
 
   it('a page that shows another request, with all that belongs to it', async () => {
     await begin();
-    await signIn(one);
     await one.page.route('**/decide/api/*/*', (route) => route.continue({ url: route.request().url().replace(REQUEST, OTHER) }));
     await one.page.reload();
     await ends('this is another request (RequestChanged)');
@@ -209,7 +207,6 @@ describe.skipIf(!hasChromium)('what carries a decision cannot make another one c
     const [rule] = anAccessRequest().spec.rules;
     if (rule === undefined) throw new Error('a request has a rule');
     await begin({ rules: [{ ...rule, groups: ['support'], assurance: 'passkey' }] });
-    await signIn(one);
     await onSheet((_view, sheet) => (sheet['assurance'] = 'signed'));
     await one.page.reload();
     await answer(one, 'approve');

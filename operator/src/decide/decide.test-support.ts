@@ -3,14 +3,16 @@ import type { AddressInfo } from 'node:net';
 import type { AccessRequest, ApprovalDecision } from '@chaperone/api';
 import { KINDS } from '@chaperone/kube';
 import type { RequestContent } from '@chaperone/policy';
+import { SIGN_IN_LASTS_MS } from '@chaperone/policy/attest';
 import { PAGE_CLIENT, startProvider, type TestProvider } from '@chaperone/testing';
+import { hasChromium, launch, leave } from '@chaperone/testing/browser';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type FakeApiServer, startFakeApiServer } from '@chaperone/kube/fake-api-server';
 import { anAccessRequest, REQUEST } from '../notify/request.test-support.ts';
 import { DecideConfig } from './config.ts';
 import { createDecide } from './server.ts';
 
-export { hasChromium, launch, leave } from '@chaperone/testing/browser';
+export { hasChromium, launch, leave };
 
 export interface Site extends AsyncDisposable {
   readonly origin: string;
@@ -30,6 +32,8 @@ export interface Site extends AsyncDisposable {
   skewMs: number;
   /** Decisions that were taken. */
   decisions(): ApprovalDecision[];
+  /** The one request that there is from now on. */
+  ask(mods?: Parameters<typeof anAccessRequest>[0]): void;
 }
 
 /** The operator's page on a local port, with a real issuer and a stand-in for the API server that holds one request. */
@@ -49,6 +53,9 @@ export async function startSite(
     url: origin,
     oidc: { issuer: provider.issuer, ...client, scopes: ['openid'], usernameClaim: 'email' },
   });
+  const [rule] = anAccessRequest().spec.rules;
+  if (rule === undefined) throw new Error('a request has a rule');
+  const rules = [{ ...rule, groups: ['support'], users: [], assurance: 'signed' as const }];
   const site: Site = {
     origin,
     config,
@@ -64,6 +71,7 @@ export async function startSite(
       api.asked.flatMap(({ method, url, body }) =>
         method === 'POST' && url.pathname.endsWith('/approvaldecisions') ? [body as unknown as ApprovalDecision] : [],
       ),
+    ask: (more) => void api.put(KINDS.accessRequests, anAccessRequest({ ...more, spec: { rules, ...more?.spec } })),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -79,10 +87,7 @@ export async function startSite(
     response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify({ ...body, status }));
     return true;
   };
-  const [rule] = anAccessRequest().spec.rules;
-  if (rule === undefined) throw new Error('a request has a rule');
-  const rules = [{ ...rule, groups: ['support'], users: [], assurance: 'signed' as const }];
-  api.put(KINDS.accessRequests, anAccessRequest({ ...mods, spec: { rules, ...mods?.spec } }));
+  site.ask(mods);
   listener = createDecide({
     kube: api.kube,
     config,
@@ -120,7 +125,7 @@ export interface Visit {
 export async function visit(browser: Browser, { origin }: Site): Promise<Visit> {
   const context = await browser.newContext();
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(60_000);
   const faults: string[] = [];
   page.on('console', (message) => {
     // Chromium tells of every answer that is none of 2xx and 3xx; the page tells it too.
@@ -159,4 +164,46 @@ export async function answer({ page }: Pick<Visit, 'page'>, decision: 'approve' 
   await page.click(`#${decision}`);
   if (reason !== '') await page.fill('#reason', reason);
   await page.click('#send');
+}
+
+/** What a sign-in of tests is used for at most: less than it lasts. */
+const SEATED_MS = SIGN_IN_LASTS_MS / 2;
+
+/** A site where one person has signed in, for tests that begin after that: to sign in takes longer than most of them do. */
+export interface Seat extends AsyncDisposable {
+  readonly site: Site;
+  /** Their one page. */
+  readonly one: Visit;
+  /** Forgets what there was, puts a request and what is known beside it, and opens the page. */
+  begin(mods?: Parameters<typeof anAccessRequest>[0], beside?: Partial<Pick<Site, 'content' | 'reviews'>>): Promise<void>;
+}
+
+export async function takeSeat(browser: Browser): Promise<Seat> {
+  const site = await startSite();
+  const one = await visit(browser, site);
+  await signIn(one);
+  let signedInAt = Date.now();
+  return {
+    site,
+    one,
+    begin: async (mods = {}, beside = {}) => {
+      await one.page.unrouteAll({ behavior: 'ignoreErrors' });
+      await one.page.goto('about:blank');
+      for (const { metadata } of site.decisions())
+        site.api.forget(KINDS.approvalDecisions, { namespace: 'agents', name: metadata.name ?? '' });
+      for (const heard of [site.api.asked, site.errors, site.events, one.faults]) heard.length = 0;
+      Object.assign(site, { reviews: () => undefined, content: undefined, skewMs: 0, ...beside });
+      site.ask(mods);
+      await one.page.goto(`${site.origin}${PAGE}`);
+      if (Date.now() < signedInAt + SEATED_MS) return;
+      await one.context.clearCookies();
+      await one.page.reload();
+      await signIn(one);
+      signedInAt = Date.now();
+    },
+    [Symbol.asyncDispose]: async () => {
+      await leave(one.context);
+      await site[Symbol.asyncDispose]();
+    },
+  };
 }

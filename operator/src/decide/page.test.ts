@@ -5,7 +5,7 @@ import type { AccessRequest } from '@chaperone/api';
 import { drawn } from '@chaperone/api/hostile';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '@chaperone/kube/fake-api-server';
 import { KINDS } from '@chaperone/kube';
 import { verifyDecision } from '@chaperone/policy/attest';
@@ -17,9 +17,11 @@ import {
   hasChromium,
   launch,
   leave,
+  type Seat,
   type Site,
   signIn,
   startSite,
+  takeSeat,
   type Visit,
   visit,
 } from './decide.test-support.ts';
@@ -46,20 +48,34 @@ const HOSTILE_CELLS: readonly string[] = [
 
 const saying = (one: Visit, text: string): Promise<void> => eventually(async () => expect(await note(one)).toContain(text));
 
+/** Of rows, to nobody. */
+const reviews: Site['reviews'] = (plural, spec) => {
+  const right = spec['resourceAttributes'] as { subresource?: string } | undefined;
+  return plural === 'subjectaccessreviews' && right?.subresource === 'content' ? { allowed: false } : undefined;
+};
+
 describe.skipIf(!hasChromium)('the page where people decide, in a browser', () => {
   let browser: Browser;
+  let seat: Seat;
   let site: Site;
   beforeAll(async () => {
     browser = await launch();
+    seat = await takeSeat(browser);
+    ({ site } = seat);
   });
-  afterAll(() => browser.close());
-  afterEach(async () => {
-    await Promise.all(browser.contexts().map(leave));
-    await site[Symbol.asyncDispose]();
+  afterAll(async () => {
+    await seat?.[Symbol.asyncDispose]();
+    await browser?.close();
   });
+  /** As somebody who has signed in. */
+  const begin = async (...how: Parameters<Seat['begin']>): Promise<Visit> => {
+    await seat.begin(...how);
+    return seat.one;
+  };
+
   it('what a person signs becomes their decision, which an auditor can check', async () => {
-    site = await startSite();
-    const one = await visit(browser, site);
+    await using other = await startSite();
+    const one = await visit(browser, other);
     await saying(one, 'sign in to decide (SignInNeeded)');
     await signIn(one);
     await one.page.waitForSelector('#request:visible');
@@ -68,7 +84,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     expect(await one.page.textContent('#left')).toMatch(/^[45]:\d\d left$/);
     await answer(one, 'approve', 'ticket 4412');
     await saying(one, 'your answer is recorded');
-    const [decision, ...more] = site.decisions();
+    const [decision, ...more] = other.decisions();
     expect(more).toEqual([]);
     expect(decision?.spec).toMatchObject({
       request: REQUEST,
@@ -80,18 +96,17 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
       attestation: { assurance: 'signed' },
     });
     if (decision === undefined) throw new Error('there is none');
-    const { person } = await verifyDecision(decision, termsOf(site.config), await keysOf(site));
+    const { person } = await verifyDecision(decision, termsOf(other.config), await keysOf(other));
     expect(person).toEqual({ user: 'jane@corp', groups: ['support'] });
-    expect([one.faults, site.errors]).toEqual([[], []]);
+    expect([one.faults, other.errors]).toEqual([[], []]);
+    await leave(one.context);
   });
 
   it('what it meets is drawn in its place when it is known, and is what an answer signs from then on', async () => {
-    site = await startSite();
+    const one = await begin();
     const at = { namespace: 'agents', name: REQUEST };
     const { status, ...request } = site.api.get(KINDS.accessRequests, at) as unknown as AccessRequest;
     const { preview, ...unknown } = status ?? {};
-    const one = await visit(browser, site);
-    await signIn(one);
     // Young for as long as this takes, on a machine of any speed.
     const put = (mods: object): void => {
       const metadata = { ...request.metadata, creationTimestamp: new Date().toISOString() };
@@ -115,13 +130,12 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('an answer to what was shown before that was known counts', async () => {
-    site = await startSite();
+    const one = await begin();
     const at = { namespace: 'agents', name: REQUEST };
     const { status, ...request } = site.api.get(KINDS.accessRequests, at) as unknown as AccessRequest;
     const { preview, ...unknown } = status ?? {};
     site.api.put(KINDS.accessRequests, { ...request, status: unknown });
-    const one = await visit(browser, site);
-    await signIn(one);
+    await one.page.reload();
     await one.page.waitForSelector('text=nobody has looked yet at the rows that it meets');
     site.api.put(KINDS.accessRequests, { ...request, status: { ...unknown, preview } });
     await answer(one, 'approve');
@@ -130,9 +144,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('a denial needs no reason, and says so once only', async () => {
-    site = await startSite();
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin();
     await answer(one, 'deny');
     await saying(one, 'your answer is recorded');
     await one.page.reload();
@@ -147,9 +159,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('a person chooses and signs for how long the same may run again', async () => {
-    site = await startSite({ spec: grantable() });
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({ spec: grantable() });
     await one.page.waitForSelector('#request:visible');
     expect(await one.page.isVisible('#grant'), 'a denial has no choice').toBe(false);
     const rows = (await one.page.textContent('#rows')) ?? '';
@@ -182,9 +192,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('only this once says nothing of a time, and where the rule lets nobody grant there is no choice', async () => {
-    site = await startSite({ spec: grantable() });
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({ spec: grantable() });
     await answer(one, 'approve');
     await saying(one, 'your answer is recorded');
     expect(site.decisions()[0]?.spec).not.toHaveProperty('grantFor');
@@ -196,9 +204,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
 
   it('what an approval granted is revoked with a signature, in two acts', async () => {
     const status = { state: 'Ran', votes: '1/1', grantedUntil: new Date(Date.now() + 600_000).toISOString() } as const;
-    site = await startSite({ spec: grantable(), status });
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({ spec: grantable(), status });
     await saying(one, 'the request is over: Ran');
     expect(await one.page.textContent('#granted-left')).toMatch(
       /^the same runs again, with other values, for (10:00|9:\d\d) left$/,
@@ -229,9 +235,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     ['granted until a moment ago', { status: { state: 'Ran', grantedUntil: new Date(Date.now() - 1_000).toISOString() } }],
     ['was revoked', { status: { state: 'Ran', grantedUntil: new Date(Date.now() + 600_000).toISOString(), revokedBy: 'ann' } }],
   ])('a request that is over and %s has nothing to press', async (_, mods) => {
-    site = await startSite({ ...mods, spec: grantable() });
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({ ...mods, spec: grantable() });
     await saying(one, 'the request is over: Ran');
     for (const id of ['#granted', '#approve', '#deny']) expect(await one.page.isVisible(id)).toBe(false);
   });
@@ -240,18 +244,17 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
     await using directory = await temporaryDirectory('chaperone-decide-');
     const clientSecretFile = join(directory.path, 'secret');
     await writeFile(clientSecretFile, `${CLIENT_SECRET}\n`);
-    site = await startSite({}, { clientId: 'chaperone', clientSecretFile });
-    const one = await visit(browser, site);
+    await using other = await startSite({}, { clientId: 'chaperone', clientSecretFile });
+    const one = await visit(browser, other);
     await signIn(one);
     await one.page.waitForSelector('#request:visible');
-    expect(site.errors).toEqual([]);
+    expect(other.errors).toEqual([]);
+    await leave(one.context);
   });
 
   it('hostile text is drawn as what it is, and does nothing', async () => {
     const text = 'a\u202eb <img src=x onerror=alert(1)> \u0430dmin ⟨U+0041⟩';
-    site = await startSite({ spec: { text, sentence: '<script>alert(1)</script>' } });
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({ spec: { text, sentence: '<script>alert(1)</script>' } });
     await one.page.waitForSelector('#request:visible');
     expect(await one.page.textContent('#text')).toContain('a⟨U+202E RLO⟩b <img src=x onerror=alert(1)>');
     expect(await one.page.locator('#request img, #sentence script').count()).toBe(0);
@@ -260,13 +263,11 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('rows that it would meet are drawn as what they are, whoever chose them, and say what they are', async () => {
-    site = await startSite();
-    site.content = {
+    const content = {
       columns: ['id', '<b>x</b>'],
       rows: [...HOSTILE_CELLS.map((cell) => ['1', cell]), ['NULL', null], ['', 'empty']],
     };
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({}, { content });
     await one.page.waitForSelector('#request:visible');
     expect(await one.page.textContent('#content-note')).toContain('as they are before it, masked; stored nowhere');
     expect(await one.page.locator('#met th').allTextContents()).toEqual(['id', '<b>x</b>']);
@@ -281,10 +282,8 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('what it changes is drawn in lines, whoever chose them, and says that it was tried', async () => {
-    site = await startSite({ spec: { protocol: 'kubernetes' }, status: { state: 'Pending', preview: {} } });
-    site.content = { change: ['  data:', '-   a: "1"', '+   a: <b>x</b>\u202e'] };
-    const one = await visit(browser, site);
-    await signIn(one);
+    const content = { change: ['  data:', '-   a: "1"', '+   a: <b>x</b>\u202e'] };
+    const one = await begin({ spec: { protocol: 'kubernetes' }, status: { state: 'Pending', preview: {} } }, { content });
     await one.page.waitForSelector('#change:visible');
     expect(await one.page.textContent('#change')).toBe('  data:\n-   a: "1"\n+   a: <b>x</b>⟨U+202E RLO⟩');
     expect(await one.page.textContent('#content-note')).toContain('tried as a dry run');
@@ -296,41 +295,33 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
 
   it('all of a long text is shown, and one that keeps browsers busy as far as that is harmless', async () => {
     const text = 'x'.repeat(9000);
-    site = await startSite({ spec: { text: text.slice(0, 8192), textBytes: 9000 } });
-    site.content = { text };
-    const one = await visit(browser, site);
+    // A page of its own: to let go of it keeps the browser busy, too.
+    await using other = await startSite({ spec: { text: text.slice(0, 8192), textBytes: 9000 } });
+    other.content = { text };
+    const one = await visit(browser, other);
     await signIn(one);
     await one.page.waitForSelector('#whole:visible');
     expect(await one.page.textContent('#whole')).toBe(text);
-    site.content = { text: '\u202ea'.repeat(50_000) };
+    other.content = { text: '\u202ea'.repeat(50_000) };
     await one.page.reload();
     await one.page.waitForSelector('#whole:visible');
     expect(await one.page.locator('#whole mark').count()).toBe(10_001);
     expect(await one.page.textContent('#whole')).toMatch(/⟨the rest is left out⟩$/);
+    await leave(one.context);
   });
 
   it.each<[string, string | object, string]>([
     ['are there no more', 'its rows gave way', 'its rows gave way (ContentGone)'],
     ['may be read by others only', {}, 'jane@corp may not get accessrequests/content in agents (DecisionNotPermitted)'],
   ])('that its rows %s is said, and keeps nobody from deciding', async (_, content, said) => {
-    site = await startSite();
-    if (typeof content === 'string') site.content = content;
-    else
-      site.reviews = (plural, spec) => {
-        const right = spec['resourceAttributes'] as { subresource?: string } | undefined;
-        return plural === 'subjectaccessreviews' && right?.subresource === 'content' ? { allowed: false } : undefined;
-      };
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin({}, typeof content === 'string' ? { content } : { reviews });
     await one.page.waitForSelector(`text=${said}`);
     await answer(one, 'deny');
     await saying(one, 'your answer is recorded');
   });
 
   it('Enter in the reason sends nothing, and one press decides nothing', async () => {
-    site = await startSite();
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin();
     await one.page.click('#approve');
     await one.page.fill('#reason', 'because');
     await one.page.press('#reason', 'Enter');
@@ -340,9 +331,7 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('no script of the page can read its key', async () => {
-    site = await startSite();
-    const one = await visit(browser, site);
-    await signIn(one);
+    const one = await begin();
     const exported = await one.page.evaluate<string>(`(async () => {
       const opening = indexedDB.open('chaperone', 1);
       await new Promise((resolve) => opening.addEventListener('success', resolve));
@@ -354,12 +343,12 @@ describe.skipIf(!hasChromium)('the page where people decide, in a browser', () =
   });
 
   it('no other site can put it into a frame', async () => {
-    site = await startSite();
-    const { page } = await visit(browser, site);
+    const { page, context } = await visit(browser, site);
     const refused: string[] = [];
     page.on('console', (message) => refused.push(message.text()));
     await page.goto(site.provider.issuer);
     await page.setContent(`<iframe src="${site.origin}/decide/agents/${REQUEST}"></iframe>`);
     await eventually(() => expect(refused.join()).toMatch(/frame-ancestors|X-Frame-Options/));
+    await leave(context);
   });
 });
