@@ -246,6 +246,12 @@ function brokenHistories(): void {
     own([...entriesOf(a), ...entriesOf(one)], world.told(a)),
     ofA('not in the log', 0, 'NotLogged'),
   );
+  const two = world.aSession({ ...a, segments: 2, close: false });
+  add(
+    'a log with two different segments of two numbers, the greater one first',
+    own([...entriesOf(a), ...entriesOf(two).toReversed()], world.told(a)),
+    ofA('not in the log', 0, 'NotLogged'),
+  );
   add(
     'entries that are no statements',
     own([Buffer.alloc(0), Buffer.of(1), Buffer.of(1, 1), Buffer.alloc(9000, 1), ...entriesOf(a)], world.told(a)),

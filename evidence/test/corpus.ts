@@ -1,6 +1,7 @@
 import { brokenCounters } from './broken-counters.ts';
 import { brokenFiles, flips, hostileNames, whole } from './broken-files.ts';
 import { brokenKeys } from './broken-keys.ts';
+import { brokenParts } from './broken-parts.ts';
 import { brokenReadings } from './broken-readings.ts';
 import { brokenLog, brokenRanges } from './broken-log.ts';
 import { brokenSegments, hugeNumbers } from './broken-segments.ts';
@@ -22,6 +23,7 @@ for (const part of [
   brokenKeys,
   brokenCounters,
   brokenReadings,
+  brokenParts,
 ])
   part();
 /** Cases with a verdict of their own. */

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryDirectory } from '@chaperone/testing';
@@ -18,8 +18,9 @@ import {
   verifyEvidence,
 } from '../src/index.ts';
 import { FLIPS, TABLE } from './corpus.ts';
-import { a as A, type Case, type Expected } from './files.ts';
-import { POLICY, TRUST } from './world.ts';
+import { a as A, type Case, type Expected, sessionFile, size, tree, written } from './files.ts';
+import { POLICIES } from './policies.ts';
+import { POLICY, stranger, TRUST } from './world.ts';
 
 const VERIFIER = join(import.meta.dirname, '../verifier/verify.mjs');
 type Said = Pick<FileVerdict, 'verdict' | 'log' | 'counters' | 'readings' | 'sessions'> & {
@@ -149,5 +150,56 @@ test('no bit of a file can be changed unnoticed, and both verifiers say the same
     const other = theirs.get(each);
     expect(core(other ?? { verdict: 'sound', sessions: [] }), each.name).toEqual(core(await ours(each)));
     expect(other?.exit, each.name).not.toBe(0);
+  }
+});
+
+test('a policy is read by both as the table says, or by neither', async () => {
+  await using directory = await temporaryDirectory();
+  const [file, trust, policyFile] = ['session.evidence', 'trust.json', 'trust.policy'].map((name) => join(directory.path, name));
+  const bytes = written(sessionFile);
+  writeFileSync(file ?? '', bytes);
+  writeFileSync(trust ?? '', JSON.stringify(TRUST));
+  const args = [VERIFIER, file ?? '', '--policy', policyFile ?? '', '--trust', trust ?? ''];
+  for (const [name, text, quorum] of POLICIES) {
+    writeFileSync(policyFile ?? '', text);
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    const their = stdout === '' ? undefined : (JSON.parse(stdout) as Said).log?.quorum;
+    expect([their, stderr.includes('(MalformedPolicy)')], name).toEqual([quorum, quorum === undefined]);
+    expect(await quorumOf(bytes, text), name).toBe(quorum);
+  }
+});
+
+async function quorumOf(bytes: Buffer, text: string): Promise<'met' | 'missing' | undefined> {
+  try {
+    return (await verifyEvidence([bytes], { ...TRUST, policy: parsePolicy(Buffer.from(text)) })).log?.quorum;
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'MalformedPolicy' });
+    return undefined;
+  }
+}
+
+test('what was called wrongly ends with 2, and a kept checkpoint that nobody believes with 3', async () => {
+  await using directory = await temporaryDirectory();
+  const path = (name: string): string => join(directory.path, name);
+  for (const [name, bytes] of [
+    ['file', written(sessionFile)],
+    ['policy', POLICY],
+    ['trust', JSON.stringify(TRUST)],
+  ] as const)
+    writeFileSync(path(name), bytes);
+  const ends = (...args: readonly string[]): number | null => spawnSync(process.execPath, [VERIFIER, ...args]).status;
+  const [policyFile, trust] = [['--policy', path('policy')] as const, ['--trust', path('trust')] as const];
+  expect(ends(path('file'), ...policyFile, ...trust)).toBe(0);
+  for (const args of [
+    [...policyFile, ...trust],
+    [path('file'), ...policyFile],
+    [path('file'), ...trust],
+    [path('file'), ...policyFile, ...trust, '--unknown'],
+    [path('nothing'), ...policyFile, ...trust],
+  ])
+    expect(ends(...args), args.join(' ')).toBe(2);
+  for (const since of ['no checkpoint', tree.checkpoint(size, { by: [stranger] }), Buffer.alloc(MAX_NOTE_BYTES + 1, 'x')]) {
+    writeFileSync(path('since'), since);
+    expect(ends(path('file'), ...policyFile, ...trust, '--since', path('since'))).toBe(3);
   }
 });

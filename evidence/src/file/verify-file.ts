@@ -89,8 +89,8 @@ interface Logged {
   /** Where each segment's entry is: its place in the range. */
   readonly numbers: Map<number, number>;
   entries: number;
-  /** A number that two different entries have. */
-  twice?: number;
+  /** Numbers that two different entries have. */
+  twice?: Set<number>;
   /** What its first order of erasure is that the log signed: its place in the range. */
   erasure?: { readonly at: number; readonly order: GivenOrder };
 }
@@ -279,7 +279,7 @@ class EvidenceFile {
     this.#clock = [Math.min(this.#clock[0], clock.wall[0]), Math.max(this.#clock[1], clock.wall[1])];
     const before = logged.numbers.get(number);
     if (before === undefined) logged.numbers.set(number, at);
-    else if (!this.#hashAt(before).equals(this.#hashAt(at))) logged.twice ??= number;
+    else if (!this.#hashAt(before).equals(this.#hashAt(at))) (logged.twice ??= new Set()).add(number);
   }
 
   #indexOf(at: number): number {
@@ -420,7 +420,7 @@ class EvidenceFile {
     const logged = this.#logged.get(session);
     const at = logged?.numbers.get(number);
     if (at === undefined) throw new EvidenceError('NotLogged', 'nothing proves that the segment is in the log');
-    if (logged?.twice === number || !this.#hashAt(at).equals(leaf))
+    if (logged?.twice?.has(number) === true || !this.#hashAt(at).equals(leaf))
       throw new EvidenceError('NotLogged', `the log has another segment ${number} of this session`);
   }
 
