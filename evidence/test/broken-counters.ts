@@ -1,9 +1,11 @@
-import { type Counter, encodeNkey, members, signCounter, type Member } from '../src/index.ts';
+import { createHash } from 'node:crypto';
+import { type Counter, encodeNkey, members, parseSegment, signCounter, type Member } from '../src/index.ts';
 import {
   a,
   add,
   altered,
   b,
+  bytesOf,
   head,
   ofA,
   periodFile,
@@ -84,6 +86,14 @@ export function brokenCounters(): void {
     'a session of which its pod counted another last segment',
     withCounters(sessionFile, counted(pod, last(3, LINK))),
     ofA('altered', 3, 'ChainBroken'),
+  );
+  const { headerText, signature } = parseSegment(bytesOf(a, 3));
+  const link = createHash('sha256').update(headerText).update(signature).digest('hex');
+  add('a session whose pod counted its last segment as it is', withCounters(sessionFile, counted(pod, last(3, link))), SOUND);
+  add(
+    'a session whose pod counted the same number of another one',
+    withCounters(sessionFile, counted(pod, { last: { session: GONE, number: 3, link: LINK } })),
+    SOUND,
   );
   add('a session whose pod’s last segment is not here', withCounters(sessionFile, counted(pod, last(9, LINK))), SOUND);
   // Another pod's word of this session takes nothing away and adds nothing, whichever of the two comes last.

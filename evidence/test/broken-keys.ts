@@ -118,6 +118,12 @@ function erasures(): void {
   add('an erased session with the entry that says so', own(entries, [entry, ...world.sealed(a)]), SOUND);
   add('an erased session with who ordered it and why', own(entries, [entry, order, ...world.sealed(a)]), SOUND);
   add('an erased session whose key is there all the same', own(entries, [entry, order, ...world.told(a)]), SOUND);
+  add('an erased session with its key behind its entry', own(entries, [entry, members.key(a.key), ...world.sealed(a)]), SOUND);
+  add(
+    'an erased session, and another with its key',
+    own([...entries, ...entriesOf(b)], [entry, members.key(b.key), ...world.sealed(b)]),
+    erased,
+  );
   add('an erased session and segments that are missing', own(entries, [entry, ...world.sealed(a).slice(1)]), {
     exit: 8,
     a: ['incomplete', 0, 'SegmentMissing'],
