@@ -2,6 +2,7 @@ import { zstdCompressSync } from 'node:zlib';
 import {
   encodeNkey,
   formatNote,
+  MAX_PLAIN_BYTES,
   members,
   type Member,
   parseSegment,
@@ -45,6 +46,11 @@ export function brokenParts(): void {
   placesOfLog();
 }
 
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+};
 const replaced = (bytes: Buffer): Member[] => changed(sessionFile, segmentOf(a, 0), () => bytes);
 
 function partsOfSegments(): void {
@@ -52,6 +58,27 @@ function partsOfSegments(): void {
   const signatureAt = 12 + parseSegment(first).headerText.length;
   add('a segment that begins otherwise', replaced(flip(first, 0, 0)), ofA('altered', 0, 'MalformedSegment'));
   add('a signature with another bit', replaced(flip(first, signatureAt + 9, 1)), ofA('altered', 0, 'SignatureInvalid'));
+  const { headerText, registration } = parseSegment(first);
+  const [header, text] = [headerText.toString(), registration.toString()];
+  /** The first segment with another text in place of one of these two, and its length. */
+  const rebuilt = (own = header, registered = text): Buffer => {
+    const rest = first.subarray(signatureAt + 64 + 4 + registration.length);
+    const sized = (part: string): Buffer[] => [u32(Buffer.byteLength(part)), Buffer.from(part)];
+    const parts = [...sized(own), first.subarray(signatureAt, signatureAt + 64), ...sized(registered)];
+    return Buffer.concat([first.subarray(0, 8), ...parts, rest]);
+  };
+  add('a segment rebuilt as it was', replaced(rebuilt()), SOUND);
+  const plain = (count: number): Buffer => rebuilt(header.replace(/"plain":\d+/, `"plain":${count}`));
+  add('a payload of as many bytes as may be', replaced(plain(MAX_PLAIN_BYTES)), ofA('altered', 0, 'SignatureInvalid'));
+  add('a payload of a byte more than may be', replaced(plain(MAX_PLAIN_BYTES + 1)), ofA('altered', 0, 'LimitExceeded'));
+  const agent = { namespace: 'agents', serviceAccount: 'bot', pod: 'bot-1' };
+  const nkey = encodeNkey(a.pod.nkey.publicKey);
+  const again = signRegistration({ nkey, agent, origin: world.ORIGIN, issuedAt: 2 }, world.enrolment);
+  add(
+    'another registration of the same pod',
+    replaced(rebuilt(header, JSON.stringify(again))),
+    ofA('altered', 0, 'RegistrationUntrusted'),
+  );
   add('a registration with another bit', replaced(flip(first, signatureAt + 80, 1)), ofA('altered', 0, 'RegistrationUntrusted'));
 }
 
@@ -59,11 +86,7 @@ function partsOfSegments(): void {
 function recordsWithin(): void {
   const first = bytesOf(a, 0);
   const { header, payload } = parseSegment(first);
-  const framed = (length: number, text = Buffer.alloc(length, 0x20)): Buffer => {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32BE(length);
-    return Buffer.concat([bytes, text]);
-  };
+  const framed = (length: number, text = Buffer.alloc(length, 0x20)): Buffer => Buffer.concat([u32(length), text]);
   for (const [what, texts] of [
     ['other records', Array.from({ length: header.records.count }, () => framed(2))],
     ['no record', []],

@@ -5,6 +5,7 @@ import { temporaryDirectory } from '@chaperone/testing';
 import { beforeAll, expect, test } from 'vitest';
 import {
   type FileVerdict,
+  formatVerifierKey,
   MAX_CHUNK,
   MAX_COUNTERS,
   MAX_HEADER_BYTES,
@@ -13,14 +14,16 @@ import {
   MAX_RANGE,
   MAX_READINGS,
   MAX_SEGMENT_BYTES,
+  members,
   mostOf,
+  noteSigner,
   parsePolicy,
   verifyEvidence,
 } from '../src/index.ts';
 import { FLIPS, TABLE } from './corpus.ts';
 import { a as A, type Case, type Expected, sessionFile, size, tree, written } from './files.ts';
 import { POLICIES } from './policies.ts';
-import { POLICY, stranger, TRUST } from './world.ts';
+import { aSigner, ORIGIN, POLICY, stranger, TRUST } from './world.ts';
 
 const VERIFIER = join(import.meta.dirname, '../verifier/verify.mjs');
 type Said = Pick<FileVerdict, 'verdict' | 'log' | 'counters' | 'readings' | 'sessions'> & {
@@ -177,6 +180,21 @@ async function quorumOf(bytes: Buffer, text: string): Promise<'met' | 'missing' 
     return undefined;
   }
 }
+
+test('a checkpoint of another log of the policy is none of this one, to both', async () => {
+  await using directory = await temporaryDirectory();
+  const path = (name: string): string => join(directory.path, name);
+  const other = noteSigner('elsewhere', aSigner());
+  const note = tree.checkpoint(size, { by: [other], origin: 'elsewhere' });
+  const bytes = written([members.head(ORIGIN), members.checkpoint(note)]);
+  const text = `log ${formatVerifierKey(other.key)}\n${POLICY}`;
+  writeFileSync(path('file'), bytes);
+  writeFileSync(path('policy'), text);
+  writeFileSync(path('trust'), JSON.stringify(TRUST));
+  const out = JSON.parse(run([path('file'), '--policy', path('policy'), '--trust', path('trust')])) as Said;
+  const said = await verifyEvidence([bytes], { ...TRUST, policy: parsePolicy(Buffer.from(text)) });
+  expect([out.break?.code, said.break?.code]).toEqual(['OriginMismatch', 'OriginMismatch']);
+});
 
 test('what was called wrongly ends with 2, and a kept checkpoint that nobody believes with 3', async () => {
   await using directory = await temporaryDirectory();
