@@ -182,12 +182,23 @@ function placesOfLog(): void {
     periodFile.map((member) => (member.name === `log/entries/${b0}` ? { ...member, name: `log/entries/${b0 + 1}` } : member)),
     altered('MalformedBundle'),
   );
-  const gap = (length: number): Buffer => {
-    const text = JSON.stringify({ session: a.session, first: 1, last: 2, at: 1 });
+  const gap = (length: number, session = a.session): Buffer => {
+    const text = JSON.stringify({ session, first: 1, last: 2, at: 1 });
     return Buffer.concat([Buffer.of(1, 4), Buffer.alloc(64), Buffer.from(text.padEnd(length))]);
   };
   for (const length of [4096, 4097])
     add(`an entry of ${length} bytes`, own([...entriesOf(a), gap(length)], world.told(a)), SOUND);
+  add('a gap of a session that is nowhere', own([...entriesOf(a), gap(80, 's-zzzzzzzzzzzzzzzz')], world.told(a)), SOUND);
+  const many = new world.World();
+  many.addSession(a);
+  while (many.size < 65) many.entries.push(Buffer.from(`another ${many.size}`));
+  const [proof, ...rest] = many.range(0, 65, 64);
+  const [before, all] = [[members.head(world.ORIGIN), members.checkpoint(many.checkpoint())], world.told(a)];
+  const within = (...list: readonly Member[]): Member[] => [...before, ...(proof === undefined ? [] : [proof]), ...list, ...all];
+  add('entries of a range, 64 in a member', within(...rest), SOUND);
+  add('entries of a range, 65 in a member', within(members.entries(0, many.entries)), altered('MalformedBundle'));
+  const oneMore = members.entries(64, [Buffer.from('another 64'), Buffer.from('one more')]);
+  add('an entry more than a range has', within(...rest.slice(0, 1), oneMore), altered('MalformedBundle'));
   const empty = new world.World().checkpoint();
   add('a kept checkpoint of an empty log', sessionFile, { exit: 0, since: 'append-only' }, empty);
   const later = new world.World();
