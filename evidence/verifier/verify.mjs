@@ -398,8 +398,10 @@ function readPolicy(bytes) {
     const sure = (is, what) => need(is, 'MalformedPolicy', `line ${at + 1} of the policy: ${what}`);
     const keyOf = (vkey = '', ...types) => {
       const key = readKey(utf8(Buffer.from(vkey, 'latin1')) ?? '');
-      const isNewKey = types.includes(key?.type) && !seen.has(key.key.toString('hex')) && seen.add(key.key.toString('hex'));
-      return sure(isNewKey && key, 'not a key for this, or one that has a line');
+      const raw = key?.key.toString('hex');
+      sure(types.includes(key?.type) && !seen.has(raw), 'not a key for this, or one that has a line');
+      seen.add(raw);
+      return key;
     };
     const [word = '#', name, ...more] = line.split(/[ \t]+/).filter(Boolean);
     const isNew = name !== undefined && !groups.has(name);
@@ -444,7 +446,7 @@ function openCheckpoint(bytes, { logs, witnesses, quorum }) {
   return { ...head, quorum: isMet(quorum) ? 'met' : 'missing', witnesses: times };
 }
 
-/** What proves: a head, numbers, then lines of hashes. */
+/** What proves: a head, numbers, then lines of hashes in base64. The highest tree, of 2^53 leaves, has paths of 53 hashes. */
 const PROOFS = {
   consistency: /^chaperone\.dev\/log-consistency\/v1\nold (.+)\n((?:.{44}\n){0,106})$/,
   range: /^chaperone\.dev\/log-range\/v1\nfrom (.+)\nto (.+)\n((?:.{44}\n){0,159})$/,
@@ -570,7 +572,7 @@ class EvidenceFile {
   }
   take({ kind, where, bytes }) {
     need(MEMBERS[kind][2].includes(this.last), 'MalformedBundle', 'a member stands where none of its kind may');
-    if (kind !== 'entries') this.#proveRange();
+    if (this.last === 'entries' && kind !== 'entries') this.#proveRange();
     this[kind](bytes, ...where);
     // A proof is of what stands behind it alone.
     if (kind !== 'proof') this.own = undefined;
@@ -590,11 +592,12 @@ class EvidenceFile {
     this.older = readProof(bytes.toString('latin1'), PROOFS.consistency);
   }
   range(bytes) {
-    const { numbers: [from, to], hashes } = readProof(bytes.toString('latin1'), PROOFS.range);
+    const { numbers, hashes } = readProof(bytes.toString('latin1'), PROOFS.range);
+    const [from, to] = numbers;
     need(from < to, 'MalformedProof', 'the range is empty');
     need(to - from <= MAX_RANGE, 'LimitExceeded', 'the range is too long');
     need(to <= this.log.size, 'ProofInvalid', 'the range ends behind the log');
-    this.within = { from, to, next: from, hashes, leaves: Buffer.alloc((to - from) * 32), isProven: false };
+    this.within = { from, to, next: from, hashes, leaves: Buffer.alloc((to - from) * 32) };
   }
   entries(bytes, index) {
     const { within } = this;
@@ -631,10 +634,8 @@ class EvidenceFile {
   }
   #proveRange() {
     const { within, log } = this;
-    if (within === undefined || within.isProven) return;
     need(within.next === within.to, 'MalformedBundle', 'the entries end before the range does');
-    within.isProven = rootOfRange(within, log.size).equals(log.root);
-    need(within.isProven, 'ProofInvalid', 'the entries are not all of the range that the checkpoint was signed over');
+    need(rootOfRange(within, log.size).equals(log.root), 'ProofInvalid', 'the entries are not all that the log has there');
   }
   /** The index of an entry in the log: by the proof before it, else where the range has it. */
   #proven(hash, index) {
@@ -789,7 +790,7 @@ class EvidenceFile {
   }
   end() {
     need(this.log && this.last !== 'proof' && this.last !== 'range', 'MalformedBundle', 'the file ends early');
-    this.#proveRange();
+    if (this.last === 'entries') this.#proveRange();
     this.#endSession();
     if (this.within !== undefined) this.#judgeAbsent();
     const { sessions, counters, within, trust } = this;
