@@ -11,6 +11,7 @@ import {
   signRegistration,
 } from '../src/index.ts';
 import { encryptPayload } from '../src/seal-segment.ts';
+import { sealStatement } from '../src/order.ts';
 import { SegmentKeys } from '../src/sealing.ts';
 import { entriesOf, own } from './broken-log.ts';
 import {
@@ -18,6 +19,7 @@ import {
   a,
   add,
   altered,
+  b,
   b0,
   bytesOf,
   changed,
@@ -44,6 +46,7 @@ export function brokenParts(): void {
   statements();
   notes();
   placesOfLog();
+  textsOfEntries();
 }
 
 const u32 = (value: number): Buffer => {
@@ -222,4 +225,33 @@ function placesOfLog(): void {
     [members.head(world.ORIGIN), members.checkpoint(note), ...world.sealed(a, proofs), ...proved],
     altered('MalformedBundle'),
   );
+}
+
+/** Entries that the log signed, of texts that say something else than they do. */
+function textsOfEntries(): void {
+  const [at, way, salt, by] = [1_790_000_100_000, 'view', '5a'.repeat(16), 'jane'];
+  const told = world.sealed(a);
+  for (const [what, change] of [
+    ['another session', { session: b.session }],
+    ['another time', { at: at + 1 }],
+    ['a hold', { kind: 'hold' }],
+  ] as const) {
+    const text = JSON.stringify({ kind: 'erasure', session: a.session, by, reason: 'x', at, salt, ...change });
+    const statement = (order: string): object => ({ session: a.session, order, at });
+    const { leaf } = sealStatement('erasure', Buffer.from(text), statement, world.logKey);
+    const list = [members.erasure(a.session, leaf), members.order(a.session, Buffer.from(text)), ...told];
+    add(`an entry of erasure whose text is of ${what}`, own([...entriesOf(a), leaf], list), ofA('altered', 0, 'PayloadAltered'));
+  }
+  for (const [what, change] of [
+    ['another session', { session: b.session }],
+    ['another time', { at: at + 1 }],
+    ['another way', { way: 'export' }],
+  ] as const) {
+    const text = Buffer.from(JSON.stringify({ kind: 'read', session: a.session, way, by, at, salt, ...change }));
+    const statement = (order: string): object => ({ session: a.session, order, at, way });
+    const { leaf } = sealStatement('read', text, statement, world.logKey);
+    const entries = [...entriesOf(a), leaf];
+    const list = [members.reading(entries.length - 1, leaf, text), ...told];
+    add(`an entry of a reading whose text is of ${what}`, own(entries, list), altered('PayloadAltered'));
+  }
 }

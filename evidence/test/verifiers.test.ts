@@ -20,10 +20,11 @@ import {
   parsePolicy,
   verifyEvidence,
 } from '../src/index.ts';
+import { entriesOf, own } from './broken-log.ts';
 import { FLIPS, TABLE } from './corpus.ts';
 import { a as A, type Case, type Expected, sessionFile, size, tree, written } from './files.ts';
 import { POLICIES } from './policies.ts';
-import { aSigner, ORIGIN, POLICY, stranger, TRUST } from './world.ts';
+import { aSigner, anErasure, ORIGIN, POLICY, stranger, TRUST } from './world.ts';
 
 const VERIFIER = join(import.meta.dirname, '../verifier/verify.mjs');
 type Said = Pick<FileVerdict, 'verdict' | 'log' | 'counters' | 'readings' | 'sessions'> & {
@@ -181,19 +182,25 @@ async function quorumOf(bytes: Buffer, text: string): Promise<'met' | 'missing' 
   }
 }
 
-test('a checkpoint of another log of the policy is none of this one, to both', async () => {
+test('what another log of the policy signed is nothing of this one, to both', async () => {
   await using directory = await temporaryDirectory();
   const path = (name: string): string => join(directory.path, name);
-  const other = noteSigner('elsewhere', aSigner());
+  const key = aSigner();
+  const other = noteSigner('elsewhere', key);
   const note = tree.checkpoint(size, { by: [other], origin: 'elsewhere' });
-  const bytes = written([members.head(ORIGIN), members.checkpoint(note)]);
   const text = `log ${formatVerifierKey(other.key)}\n${POLICY}`;
-  writeFileSync(path('file'), bytes);
   writeFileSync(path('policy'), text);
   writeFileSync(path('trust'), JSON.stringify(TRUST));
-  const out = JSON.parse(run([path('file'), '--policy', path('policy'), '--trust', path('trust')])) as Said;
-  const said = await verifyEvidence([bytes], { ...TRUST, policy: parsePolicy(Buffer.from(text)) });
-  expect([out.break?.code, said.break?.code]).toEqual(['OriginMismatch', 'OriginMismatch']);
+  for (const [list, word] of [
+    [[members.head(ORIGIN), members.checkpoint(note)], 'OriginMismatch'],
+    [own([...entriesOf(A), anErasure(A.session, key).leaf], []), 'not exported'],
+  ] as const) {
+    const bytes = written(list);
+    writeFileSync(path('file'), bytes);
+    const out = JSON.parse(run([path('file'), '--policy', path('policy'), '--trust', path('trust')])) as Said;
+    const said = await verifyEvidence([bytes], { ...TRUST, policy: parsePolicy(Buffer.from(text)) });
+    for (const { break: found, sessions } of [out, said]) expect(found?.code ?? sessions[0]?.verdict).toBe(word);
+  }
 });
 
 test('what was called wrongly ends with 2, and a kept checkpoint that nobody believes with 3', async () => {

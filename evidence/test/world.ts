@@ -46,7 +46,7 @@ export const below = (count: number): number => Math.floor(random() * count);
 export const aSigner = (): ReturnType<typeof signerFromSeed> => signerFromSeed(bytesOf(32));
 
 export const enrolment = aSigner();
-const logKey = aSigner();
+export const logKey = aSigner();
 export const log = noteSigner(ORIGIN, logKey);
 const witnesses = [
   cosigner('w1.example', KEY_TYPE.cosignature, aSigner(), 1_790_000_000),
