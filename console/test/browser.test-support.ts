@@ -127,7 +127,81 @@ export interface VisitOptions {
   readonly elsewhere?: string;
 }
 
-/** A browser of its own at the site, signed in by a link unless told otherwise. */
+/** A visit for one test. */
+export interface Coming extends VisitOptions {
+  /** What may go wrong in it. */
+  readonly expected?: RegExp;
+  /** In a browser page of its own, which the next test has not: for those that give it another clock, or close it. */
+  readonly alone?: boolean;
+}
+
+/** Where visits lead: a site, or what is one once it is needed. */
+export type Visited = Pick<Site, 'url'> & { readonly newLink?: (path: string) => string | Promise<string> };
+
+/**
+ * Visits for one test after another, in each of which nothing goes wrong but what is expected to. They share a page of the browser where
+ * they can: to start one takes longer than what most tests look at. Each begins with nothing stored but the cookie of who signed in.
+ */
+export class Visits {
+  readonly #browser: () => Browser;
+  readonly #site: () => Visited;
+  #free: Visit | undefined;
+
+  constructor(browser: () => Browser, site: () => Visited) {
+    this.#browser = browser;
+    this.#site = site;
+  }
+
+  async come({ expected, alone = false, ...options }: Coming = {}): Promise<Visit> {
+    const { width = WIDTH, signedIn = true, elsewhere } = options;
+    const shared = !alone && signedIn && elsewhere === undefined && !isPhone(width);
+    const visited = await this.#begin(shared, options);
+    onTestFinished(async ({ task }) => {
+      // What went wrong, or was meant to, may go on for a while: nobody comes there again.
+      const keeps = shared && visited.faults.length === 0 && task.result?.state !== 'fail' && this.#free === undefined;
+      if (keeps) this.#free = await tidied(visited);
+      if (this.#free !== visited) await leave(visited.context);
+      expectNoFaults(visited.faults, expected);
+    });
+    return visited;
+  }
+
+  async #begin(shared: boolean, options: VisitOptions): Promise<Visit> {
+    const free = shared ? this.#free : undefined;
+    if (free === undefined) return visit(this.#browser(), this.#site(), options);
+    this.#free = undefined;
+    const { width = WIDTH, height = HEIGHT, dark = false, home = HOME } = options;
+    await free.page.setViewportSize({ width, height });
+    await free.page.emulateMedia({ colorScheme: dark ? 'dark' : 'light', forcedColors: null });
+    await free.page.goto(`${this.#site().url}${home}`);
+    // To another fragment of where it was nothing was loaded.
+    if (home.includes('#')) await free.page.reload();
+    return free;
+  }
+
+  async end(): Promise<void> {
+    const visited = this.#free;
+    this.#free = undefined;
+    if (visited !== undefined) await leave(visited.context);
+  }
+}
+
+function expectNoFaults(faults: readonly string[], expected?: RegExp): void {
+  if (faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
+  expect(faults.filter((fault) => expected?.test(fault) !== true)).toEqual([]);
+}
+
+/** The visit as it began, but for where it is; undefined where its page is gone, or nobody is signed in any more. */
+async function tidied(visited: Visit): Promise<Visit | undefined> {
+  const { page, context } = visited;
+  if (page.isClosed() || (await context.cookies()).length === 0) return undefined;
+  for (const other of context.pages()) if (other !== page) await other.close();
+  await Promise.all([context, page].map((routed) => routed.unrouteAll({ behavior: 'ignoreErrors' })));
+  await page.mouse.move(0, 0);
+  await page.evaluate('localStorage.clear(); sessionStorage.clear()');
+  return visited;
+}
+
 /** One visit for many tests, each of which ends without a fault: to sign in takes longer than what they look at. */
 export class LongVisit {
   #visit: Promise<Visit> | undefined;
@@ -137,11 +211,8 @@ export class LongVisit {
     const { page, faults } = await (this.#visit ??= begin());
     onTestFinished(async () => {
       const found = faults.splice(0);
-      if (found.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) {
-        await this.end();
-        throw new Error('ERR_NETWORK_CHANGED');
-      }
-      expect(found).toEqual([]);
+      if (found.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) await this.end();
+      expectNoFaults(found);
     });
     return page;
   }
@@ -153,18 +224,18 @@ export class LongVisit {
   }
 }
 
-export async function visit(
-  browser: Browser,
-  site: Pick<Site, 'url'> & Partial<Pick<Site, 'newLink'>>,
-  options: VisitOptions = {},
-): Promise<Visit> {
-  const { width = 1440, height = 900, dark = false, signedIn = true, elsewhere = '-', home = '/sessions' } = options;
+const [WIDTH, HEIGHT, HOME] = [1440, 900, '/sessions'];
+const isPhone = (width: number): boolean => width < 600;
+
+/** A browser page of its own at the site, signed in by a link unless told otherwise. */
+export async function visit(browser: Browser, site: Visited, options: VisitOptions = {}): Promise<Visit> {
+  const { width = WIDTH, height = HEIGHT, dark = false, signedIn = true, elsewhere = '-', home = HOME } = options;
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme: dark ? 'dark' : 'light',
     timezoneId: 'America/New_York',
     reducedMotion: 'reduce',
-    hasTouch: width < 600,
+    hasTouch: isPhone(width),
     // Of an authority that only the test knows.
     ignoreHTTPSErrors: true,
   });
@@ -185,9 +256,12 @@ export async function visit(
     faults.push(`dialog: ${dialog.message()}`);
     void dialog.dismiss();
   });
-  if (signedIn && site.newLink !== undefined) {
-    await page.goto(`${site.url}${site.newLink(home)}`);
-    await page.waitForURL(`${site.url}${home}`);
-  }
+  if (signedIn) await signIn(page, site, home);
   return { page, context, faults };
+}
+
+async function signIn(page: Page, { url, newLink }: Visited, home: string): Promise<void> {
+  if (newLink === undefined) return;
+  await page.goto(`${url}${await newLink(home)}`);
+  await page.waitForURL(`${url}${home}`);
 }

@@ -1,21 +1,21 @@
 import type { AccessRequest } from '@chaperone/api';
 import { undrawn } from '@chaperone/api/hostile';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import {
+  type Coming,
   hasChromium,
   launch,
-  leave,
   LongVisit,
   type Site,
   startSite,
   visit,
   type Visit,
-  type VisitOptions,
+  Visits,
 } from './browser.test-support.ts';
-import { expectAccessible, expectInEveryWindow, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
+import { expectAccessible, windowsInTurn, expectNoSidewaysScroll, expectNothingUnseen } from './page.test-support.ts';
 import { bar, begin, confirm, open, outcome, panel, row } from './requests.test-support.ts';
 import { hostileRequest, manyRequests, requestsOf } from './requests-world.test-support.ts';
 
@@ -31,16 +31,14 @@ beforeAll(async () => {
 });
 beforeEach(() => site?.requests.clear());
 
-async function come(options: VisitOptions & { readonly expected?: RegExp } = {}): Promise<Visit> {
-  const visited = await visit(browser, site, { home: '/requests', ...options });
-  onTestFinished(async () => {
-    site.before = () => Promise.resolve(undefined);
-    await leave(visited.context);
-    if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(visited.faults.filter((fault) => options.expected?.test(fault) !== true)).toEqual([]);
-  });
-  return visited;
-}
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+const come = (options: Coming = {}): Promise<Visit> => visits.come({ home: '/requests', ...options });
+afterEach(() => {
+  if (hasChromium) site.before = () => Promise.resolve(undefined);
+});
 
 const pathOf = ({ metadata }: AccessRequest): string => `/requests/${metadata.namespace}/${metadata.name}`;
 const settled = async (page: Page): Promise<void> => {
@@ -66,6 +64,7 @@ const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 
 describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
   test('are accessible, fit every window, and hide nothing', async () => {
+    const expectInWindow = windowsInTurn();
     const world = requestsOf(site.requests);
     const { page } = await come({ expected: /status of 404/ });
     const paths = {
@@ -78,14 +77,14 @@ describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
     for (const [name, path] of Object.entries(paths)) {
       await page.goto(`${site.url}${path}`);
       await settled(page);
-      await expectInEveryWindow(page, name);
+      await expectInWindow(page, name);
       await expectNothingUnseen(page);
       expect(await page.evaluate('window.hacked')).toBeUndefined();
       for (const button of await bar(page).getByRole('button').all()) {
         await button.click();
         await panel(page).waitFor();
         await expect.poll(() => confirm(page).isEnabled()).toBe(true);
-        await expectInEveryWindow(page, `${name}, panel`);
+        await expectInWindow(page, `${name}, panel`);
         await page.keyboard.press('Escape');
         await expect.poll(() => panel(page).count()).toBe(0);
       }
@@ -94,8 +93,7 @@ describe.runIf(hasChromium)('requests in every state', NETWORK, () => {
 
   test('keep both acts on the screen of a phone, at opposite edges, and confirm elsewhere than the thumb was', async () => {
     const { update } = requestsOf(site.requests);
-    const { page } = await come({ width: 390, height: 844 });
-    await page.goto(`${site.url}${pathOf(update as AccessRequest)}`);
+    const { page } = await come({ width: 390, height: 844, home: pathOf(update as AccessRequest) });
     await bar(page).waitFor();
     // The page is down before anything is measured: what is turned by a wheel goes on behind the act that turned it.
     await page.evaluate('scrollTo({ top: 600, behavior: "instant" })');
@@ -181,8 +179,7 @@ describe.runIf(hasChromium)('what is large, or was not counted', NETWORK, () => 
       if (asked.method === 'POST' && asked.url.endsWith('/decisions')) sent++;
       return Promise.resolve(undefined);
     };
-    const { page } = await come({ expected: /status of 400/ });
-    await page.goto(`${site.url}${pathOf(request)}`);
+    const { page } = await come({ expected: /status of 400/, home: pathOf(request) });
     await begin(page, 'Approve');
     await panel(page).getByText(`This is not approved by a press: type ${name} to approve it`).waitFor();
     expect(await panel(page).locator('input:focus').count(), 'what is asked first has the focus').toBe(1);
@@ -201,8 +198,7 @@ describe.runIf(hasChromium)('what is large, or was not counted', NETWORK, () => 
 
   test('says that it is not previewed, and why', async () => {
     const { schema } = requestsOf(site.requests);
-    const { page } = await come();
-    await page.goto(`${site.url}${pathOf(schema as AccessRequest)}`);
+    const { page } = await come({ home: pathOf(schema as AccessRequest) });
     await page.getByText('not previewed:').waitFor();
     await page.getByText('a change of tables meets no rows').waitFor();
   });
@@ -213,8 +209,7 @@ describe.runIf(hasChromium)('what somebody looks at while people see it already'
     const made = aRequest();
     const { preview, ...unknown } = made.status ?? {};
     site.requests.put({ ...made, status: unknown });
-    const { page } = await come();
-    await page.goto(`${site.url}${pathOf(made)}`);
+    const { page } = await come({ home: pathOf(made) });
     await bar(page).waitFor();
     const asked = { ...made.metadata, resourceVersion: '2', creationTimestamp: new Date().toISOString() };
     site.requests.put({ ...made, metadata: asked, status: unknown });
@@ -251,8 +246,7 @@ describe.runIf(hasChromium)('hostile text in a request', NETWORK, () => {
     await row(page, request.metadata.name).waitFor();
     await expectNothingUnseen(page);
     expect(await row(page, request.metadata.name).evaluate((element) => element.clientHeight)).toBeLessThan(60);
-    await page.goto(`${site.url}${pathOf(request)}`);
-    await page.locator('.request').waitFor();
+    await open(page, request.metadata.name);
     await expectNothingUnseen(page);
     await expectNoSidewaysScroll(page, name);
     const lines = await page.locator('.lines li').evaluateAll((items) => items.map((item) => item.textContent));
