@@ -49,7 +49,7 @@ type Key = NonNullable<Configuration['jwks']>['keys'][number];
 
 /** RSA keys take long to make: providers of a process take these in turn, so that those of a test differ. */
 const KEYS = 8;
-const made: Record<string, unknown>[] = [];
+const made: object[] = [];
 let taken = 0;
 
 function aKey(kid: string): Key {

@@ -115,7 +115,8 @@ function comparable(heard: readonly Heard[]): Heard[] {
 function withoutFailedPortals(heard: readonly Heard[], expected: readonly Heard[]): (readonly Heard[])[] {
   const at = heard.findIndex(([type, code], index) => code === 'no portal' && type === 'E' && expected[index]?.[0] === 'n');
   if (at === -1) return [heard, expected];
-  return [heard, expected].map((each) => each.toSpliced(at, each.slice(at).findIndex(([type]) => type === 'Z')));
+  const upToSync = (of: readonly Heard[]): number => of.slice(at).findIndex(([type]) => type === 'Z');
+  return [heard.toSpliced(at, upToSync(heard)), expected.toSpliced(at, upToSync(expected))];
 }
 
 let plain: Governed;
