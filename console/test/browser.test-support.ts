@@ -256,11 +256,11 @@ export async function visit(browser: Browser, site: Visited, options: VisitOptio
     faults.push(`dialog: ${dialog.message()}`);
     void dialog.dismiss();
   });
-  if (signedIn) await signIn(page, site, home);
+  if (signedIn) await enter(page, site, home);
   return { page, context, faults };
 }
 
-async function signIn(page: Page, { url, newLink }: Visited, home: string): Promise<void> {
+async function enter(page: Page, { url, newLink }: Visited, home: string): Promise<void> {
   if (newLink === undefined) return;
   await page.goto(`${url}${await newLink(home)}`);
   await page.waitForURL(`${url}${home}`);
