@@ -1,40 +1,55 @@
+import type { AccessRequest } from '@chaperone/api';
 import { NewLink } from '@chaperone/evidence';
 import type { Browser, Page } from 'playwright-core';
-import { expect, onTestFinished } from 'vitest';
+import { expect } from 'vitest';
 import { type Held, startHeld } from '../../cli/src/requests/requests.test-support.ts';
 import type { Shop } from '../../cli/src/program.test-support.ts';
-import { leave, visit, type Visit, type VisitOptions } from './browser.test-support.ts';
+import { type Coming, type Visit, Visits } from './browser.test-support.ts';
 
 /** A `chaperone up` whose page is visited. */
 export interface Inbox extends AsyncDisposable {
   readonly held: Held;
   /** A browser of its own, signed in, in which nothing went wrong but what is expected to. */
-  come(options?: VisitOptions & { readonly expected?: RegExp }): Promise<Visit>;
+  come(options?: Coming): Promise<Visit>;
 }
 
 /** @param approval - the rule's approval as YAML, in place of the quickstart's */
 export async function startInbox(browser: Browser, shop: Shop, approval?: string): Promise<Inbox> {
   const held = await startHeld(shop, approval);
+  const newLink = async (path: string): Promise<string> => {
+    const headers = { 'content-type': 'application/json' };
+    const { body } = await held.http({ method: 'POST', path: '/auth/links', headers, body: JSON.stringify({ path }) });
+    return NewLink.parse(JSON.parse(body)).link;
+  };
+  const visits = new Visits(
+    () => browser,
+    () => ({ url: held.url, newLink }),
+  );
   return {
     held,
-    come: async ({ expected, home = '/requests', ...options } = {}) => {
-      const { body } = await held.http({
-        method: 'POST',
-        path: '/auth/links',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ path: home }),
-      });
-      const { link } = NewLink.parse(JSON.parse(body));
-      const visited = await visit(browser, { url: held.url, newLink: () => link }, { home, ...options });
-      onTestFinished(async () => {
-        await leave(visited.context);
-        if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-        expect(visited.faults.filter((fault) => expected?.test(fault) !== true)).toEqual([]);
-      });
-      return visited;
+    come: (options) => visits.come({ home: '/requests', ...options }),
+    [Symbol.asyncDispose]: async () => {
+      await visits.end();
+      await held[Symbol.asyncDispose]();
     },
-    [Symbol.asyncDispose]: () => held[Symbol.asyncDispose](),
   };
+}
+
+/** What waits for an answer. */
+export async function waiting({ held }: Inbox): Promise<AccessRequest[]> {
+  const { items } = JSON.parse((await held.http()).body) as { items: AccessRequest[] };
+  return items.filter(({ status }) => status?.state === undefined || status.state === 'Pending');
+}
+
+/** Denies it as a program does, without a page. */
+export async function turnDown({ held }: Inbox, { metadata, spec }: AccessRequest): Promise<void> {
+  const { status, body } = await held.http({
+    method: 'POST',
+    path: `/v1/requests/${metadata.namespace}/${metadata.name}/decisions`,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ requestUid: metadata.uid, digest: spec.digest, decision: 'Deny' }),
+  });
+  expect([status, body]).toEqual([201, expect.any(String)]);
 }
 
 export const row = (page: Page, name: string) => page.locator(`.request-row:has(a[href$="/${name}"])`);
