@@ -1,25 +1,19 @@
 import { undrawn } from '@chaperone/api/hostile';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 import {
+  type Coming,
   hasChromium,
   launch,
-  leave,
   LongVisit,
   type Site,
   startSite,
   visit,
   type Visit,
-  type VisitOptions,
+  Visits,
 } from './browser.test-support.ts';
-import {
-  expectAccessible,
-  expectInEveryWindow,
-  expectNoSidewaysScroll,
-  expectNothingUnseen,
-  focused,
-} from './page.test-support.ts';
+import { expectAccessible, windowsInTurn, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { ask, aWorld, tell, type World } from './world.test-support.ts';
 
 let browser: Browser;
@@ -37,17 +31,14 @@ beforeAll(async () => {
   };
 });
 
-/** A visit that ends with the test, and in which nothing went wrong but what is expected to. */
-async function come(options: VisitOptions & { readonly expected?: RegExp } = {}): Promise<Visit> {
-  const visited = await visit(browser, site, options);
-  onTestFinished(async () => {
-    site.before = () => Promise.resolve(undefined);
-    await leave(visited.context);
-    if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(visited.faults.filter((fault) => options.expected?.test(fault) !== true)).toEqual([]);
-  });
-  return visited;
-}
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+const come = (options: Coming = {}): Promise<Visit> => visits.come(options);
+afterEach(() => {
+  if (hasChromium) site.before = () => Promise.resolve(undefined);
+});
 
 const rows = (page: Page) => page.locator('.sessions tbody tr');
 const entry = (page: Page) => page.locator('#entry');
@@ -82,21 +73,22 @@ const NETWORK = { retry: { count: 3, condition: /ERR_NETWORK_CHANGED/ } };
 
 describe.runIf(hasChromium)('every page in every state', NETWORK, () => {
   test('is accessible, fits every window, hides nothing and asks nobody else', async () => {
+    const expectInWindow = windowsInTurn();
     const { page } = await come({ expected: /status of 404/ });
     for (const [name, path] of Object.entries(STATES)) {
       await page.goto(`${site.url}${path()}`);
       await page.locator('h1').waitFor();
       await settled(page);
-      await expectInEveryWindow(page, name);
+      await expectInWindow(page, name);
       await expectNothingUnseen(page);
       expect(await page.evaluate('window.hacked')).toBeUndefined();
     }
     await page.getByRole('button', { name: 'Keys and settings' }).click();
-    await expectInEveryWindow(page, 'keys');
+    await expectInWindow(page, 'keys');
     await page.getByRole('button', { name: 'Close' }).click();
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-    await expectInEveryWindow(page, 'sign-in');
+    await expectInWindow(page, 'sign-in');
   });
 
   test('stays within the window with twice the text, and in colours of the system', async () => {
@@ -113,8 +105,7 @@ describe.runIf(hasChromium)('every page in every state', NETWORK, () => {
 
 describe.runIf(hasChromium)('signing in', NETWORK, () => {
   test('works by a link once, leaves no trace of it, and no script reads the cookie', async () => {
-    const { page, context } = await come({ signedIn: false, expected: /status of 410/ });
-    await page.goto(`${site.url}/sessions`);
+    const { page, context } = await come({ signedIn: false, expected: /status of 410/, home: '/sessions' });
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await expect.poll(() => page.getByText('chaperone console').isVisible()).toBe(true);
 
@@ -202,7 +193,7 @@ describe.runIf(hasChromium)('the list', NETWORK, () => {
   });
 
   test('moves nothing when sessions arrive; they are shown when asked for', async () => {
-    const { page } = await come();
+    const { page } = await come({ alone: true });
     await page.clock.install();
     await page.reload();
     await rows(page).first().waitFor();
@@ -253,8 +244,7 @@ describe.runIf(hasChromium)('a collector that is gone', NETWORK, () => {
 
 describe.runIf(hasChromium)('a replay', NETWORK, () => {
   test('shows what was delivered: masked, NULL and empty cells look like nothing else', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.plain.name}?at=3`);
+    const { page } = await come({ home: `/sessions/${world.plain.name}?at=3` });
     const grid = entry(page).locator('table.grid');
     await grid.waitFor();
     const head = await grid.locator('thead th').nth(3).innerText();
@@ -269,8 +259,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('is walked by keys, and its address is the moment', async () => {
-    const { page, context } = await come();
-    await page.goto(`${site.url}/sessions/${world.plain.name}`);
+    const { page, context } = await come({ home: `/sessions/${world.plain.name}` });
     await entry(page).getByText('#1').waitFor();
     await page.keyboard.press('v');
     await entry(page).getByText('Nothing was sent to the resource.').waitFor();
@@ -293,8 +282,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('draws a gap as a gap, and what is on both sides of it', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.gapped.name}`);
+    const { page } = await come({ home: `/sessions/${world.gapped.name}` });
     await page.getByText('Segment 1 never arrived.').waitFor();
     const gap = page.getByRole('option', { name: 'gap: 12 records missing' });
     await gap.click();
@@ -305,7 +293,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('follows a live session', async () => {
-    const { page } = await come();
+    const { page } = await come({ alone: true });
     await page.clock.install();
     const parts = tell({
       serviceAccount: 'live-agent',
@@ -325,8 +313,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('of thousands of statements draws what is looked at, and reaches the rest', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.long.name}`);
+    const { page } = await come({ home: `/sessions/${world.long.name}` });
     await page.getByRole('button', { name: 'all 2,502' }).waitFor();
     const list = page.getByRole('listbox', { name: 'What happened' });
     await expect.poll(() => list.getByRole('option').count()).toBeLessThan(80);
@@ -340,8 +327,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('of a large result draws what is looked at, and loads more when asked', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.wide.name}?at=1`);
+    const { page } = await come({ home: `/sessions/${world.wide.name}?at=1` });
     const box = page.getByRole('region', { name: 'Result' });
     await box.waitFor();
     await expect.poll(() => box.locator('tbody tr').count()).toBeLessThan(80);
@@ -353,8 +339,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('of very many columns shows some, and turns to the others', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.columns.name}?at=1`);
+    const { page } = await come({ home: `/sessions/${world.columns.name}?at=1` });
     await page.getByText('Columns 1 to 40 of 1,600').waitFor();
     await expect.poll(() => page.locator('table.grid td').count()).toBe(20 * 40);
     await page.getByRole('button', { name: 'Columns after' }).click();
@@ -364,8 +349,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('is walked by buttons too', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.plain.name}?at=7`);
+    const { page } = await come({ home: `/sessions/${world.plain.name}?at=7` });
     await entry(page).getByText('Nothing was sent to the resource.').waitFor();
     await page.getByRole('button', { name: 'Next' }).click();
     await entry(page).getByText('column "totl" does not exist').waitFor();
@@ -376,8 +360,7 @@ describe.runIf(hasChromium)('a replay', NETWORK, () => {
   });
 
   test('on a phone is a list, then the moment as a page of its own', async () => {
-    const { page } = await come({ width: 390, height: 844 });
-    await page.goto(`${site.url}/sessions/${world.plain.name}`);
+    const { page } = await come({ width: 390, height: 844, home: `/sessions/${world.plain.name}` });
     await page.getByRole('listbox').waitFor();
     await expect.poll(() => entry(page).isVisible()).toBe(false);
     await page.getByRole('option', { name: 'DROP TABLE tmp_x' }).click();
@@ -414,8 +397,7 @@ describe.runIf(hasChromium)('hostile text', NETWORK, () => {
   );
 
   test('is copied as it is shown, or exactly', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.hostile.name}?at=1`);
+    const { page } = await come({ home: `/sessions/${world.hostile.name}?at=1` });
     await entry(page).getByRole('button', { name: 'Copy', exact: true }).click();
     await expect.poll(() => page.evaluate('navigator.clipboard.readText()')).toBe("update t set note = 'done⟨U+202E RLO⟩' ;-- '");
     await page.getByRole('button', { name: 'Copy exact' }).click();
@@ -458,8 +440,7 @@ describe.runIf(hasChromium)('by keyboard alone', NETWORK, () => {
   });
 
   test('a replay is reached, walked and left', async () => {
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${world.plain.name}`);
+    const { page } = await come({ home: `/sessions/${world.plain.name}` });
     await page.getByRole('listbox').waitFor();
     // Who reads it for the first time is told of nobody.
     await page.reload();
@@ -545,8 +526,7 @@ describe.runIf(hasChromium)('an approval', NETWORK, () => {
       segments: [[first, approval, done]],
     });
     for (const bytes of told.segments) await site.collector.ingest(bytes);
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${told.name}?at=1`);
+    const { page } = await come({ home: `/sessions/${told.name}?at=1` });
     const people = entry(page).locator('section', { hasText: 'Approval' }).locator('li');
     await people.first().waitFor();
     expect((await people.allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '))).toEqual([

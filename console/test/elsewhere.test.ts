@@ -1,8 +1,8 @@
 import type { AccessRequest } from '@chaperone/api';
 import type { Browser, Page } from 'playwright-core';
-import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
-import { hasChromium, launch, leave, type Site, startSite, visit, type VisitOptions } from './browser.test-support.ts';
+import { type Coming, hasChromium, launch, type Site, startSite, Visits } from './browser.test-support.ts';
 import { expectInEveryWindow, expectNothingUnseen } from './page.test-support.ts';
 import { bar, panel } from './requests.test-support.ts';
 import { withPage } from './requests-world.test-support.ts';
@@ -23,15 +23,14 @@ beforeEach(() => site?.requests.clear());
 const PAGE = 'https://decide.corp:8443/requests/agents/x';
 const [RULE] = aRequest().spec.rules as [AccessRequest['spec']['rules'][number]];
 
-async function open(request: AccessRequest, options: VisitOptions = {}): Promise<Page> {
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+
+async function open(request: AccessRequest, options: Coming = {}): Promise<Page> {
   site.requests.put(request);
-  const { page, context, faults } = await visit(browser, site, { home: '/requests', ...options });
-  onTestFinished(async () => {
-    await leave(context);
-    if (faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(faults).toEqual([]);
-  });
-  await page.goto(`${site.url}/requests/agents/${request.metadata.name}`);
+  const { page } = await visits.come({ home: `/requests/agents/${request.metadata.name}`, ...options });
   await bar(page).waitFor();
   return page;
 }
@@ -99,9 +98,7 @@ describe.runIf(hasChromium)('a request that is only read here', NETWORK, () => {
   test('that is over has neither', async () => {
     const denied = { state: 'Denied', votes: '0/1', decidedAt: new Date().toISOString() } as const;
     const request = site.requests.put(withPage(aRequest({ status: denied }), PAGE));
-    const { page, context } = await visit(browser, site, { home: '/requests' });
-    onTestFinished(() => leave(context));
-    await page.goto(`${site.url}/requests/agents/${request.metadata.name}`);
+    const { page } = await visits.come({ home: `/requests/agents/${request.metadata.name}` });
     await page.locator('.became').waitFor();
     expect([await bar(page).count(), await commands(page).count()]).toEqual([0, 0]);
   });

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { surveyEvidence } from '@chaperone/evidence';
 import type { Browser, Page } from 'playwright-core';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { hasChromium, launch, leave, type Site, startSite, visit } from './browser.test-support.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { hasChromium, launch, type Site, startSite, Visits } from './browser.test-support.ts';
 import { expectAccessible, expectInEveryWindow, expectNothingUnseen } from './page.test-support.ts';
 import { ask, type Session, tell } from './world.test-support.ts';
 
@@ -44,14 +44,14 @@ async function order({ name }: Session, kind: 'erasure' | 'hold'): Promise<void>
   expect((await site.collector.fetch(new Request(target, { method: 'POST', headers, body }))).status).toBe(200);
 }
 
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+
 async function come(path: string): Promise<Page> {
-  const { page, context, faults } = await visit(browser, site, {});
-  onTestFinished(async () => {
-    await leave(context);
-    // An erased recording is a 410, which a browser says in its console.
-    expect(faults.filter((fault) => !/status of 410/.test(fault))).toEqual([]);
-  });
-  await page.goto(`${site.url}${path}`);
+  // An erased recording is a 410, which a browser says in its console.
+  const { page } = await visits.come({ home: path, expected: /status of 410/ });
   await page.locator('h1').waitFor();
   await page.locator('.skeleton').waitFor({ state: 'detached' });
   return page;

@@ -4,7 +4,17 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 import { type Shop, startShop } from '../../cli/src/program.test-support.ts';
-import { hasChromium, launch, leave, LongVisit, type Site, startSite, visit } from './browser.test-support.ts';
+import {
+  type Coming,
+  hasChromium,
+  launch,
+  leave,
+  LongVisit,
+  type Site,
+  startSite,
+  visit,
+  Visits,
+} from './browser.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { begin, confirm, type Inbox, open, outcome, panel, startInbox } from './requests.test-support.ts';
 import { grantsIn, hostileGrant, requestsOf, withPage } from './requests-world.test-support.ts';
@@ -156,16 +166,6 @@ describe.runIf(hasChromium)('an approval for some time', NETWORK, () => {
   });
 });
 
-async function come(at: Site, options: { width?: number; dark?: boolean } = {}): Promise<Page> {
-  const visited = await visit(browser, at, { home: '/grants', ...options });
-  onTestFinished(async () => {
-    await leave(visited.context);
-    if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(visited.faults).toEqual([]);
-  });
-  return visited.page;
-}
-
 describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
   let site: Site;
   let readers: Site;
@@ -178,6 +178,12 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
   beforeEach(() => {
     for (const each of [site, readers]) each.requests.clear();
   });
+  const visits = new Visits(
+    () => browser,
+    () => site,
+  );
+  const come = async (options: Coming = {}): Promise<Page> => (await visits.come({ home: '/grants', ...options })).page;
+
   test.each([
     { width: 1440, dark: false },
     { width: 390, dark: true },
@@ -185,7 +191,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
   ])('is accessible, fits, and says why each is over: $width, dark $dark', async (options) => {
     const world = grantsIn(site.requests);
     const nameIn = (which: string): string => world[which]?.metadata.name ?? '';
-    const page = await come(site, options);
+    const page = await come(options);
     await card(page, nameIn('used')).getByText('3 times').waitFor();
     await expectAccessible(page, 'grants');
     await expectNoSidewaysScroll(page, 'grants');
@@ -216,7 +222,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
     site.requests.clear();
     const grantedUntil = new Date(Date.now() + 5_000).toISOString();
     site.requests.put({ ...soon, status: { ...soon.status, grantedUntil } });
-    const page = await come(site);
+    const page = await come();
     await page.getByText(/open, 0:0[2-4] left/).waitFor();
     await page.getByText('ended with its time').waitFor();
     await expect.poll(() => page.getByRole('button', { name: 'Revoke…' }).count()).toBe(0);
@@ -227,7 +233,10 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
     const name = used?.metadata.name ?? '';
     const signing = 'https://decide.corp/decide/agents/x';
     if (used !== undefined) readers.requests.put(withPage(used, signing));
-    const page = await come(readers);
+    const { page } = await new Visits(
+      () => browser,
+      () => readers,
+    ).come({ home: '/grants' });
     const way = card(page, name).getByRole('link', { name: 'Revoke on the signing page' });
     await expect.poll(() => way.getAttribute('href')).toBe(signing);
     await card(page, name).getByText(`chaperone grants revoke ${name} --namespace agents`).waitFor();
@@ -240,7 +249,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
   });
 
   test('says why there are none', async () => {
-    const page = await come(site);
+    const page = await come();
     await page.getByText('None open').waitFor();
     await expectAccessible(page, 'no grants');
   });
@@ -253,7 +262,7 @@ describe.runIf(hasChromium)('the page of grants', NETWORK, () => {
         ...over,
         metadata: { ...over.metadata, name: `ar-${'a'.repeat(13)}${at + 100}`, uid: `uid-many-${at}` },
       });
-    const page = await come(site);
+    const page = await come();
     await page.getByRole('heading', { name: '900 ended' }).waitFor();
     await expect.poll(() => page.locator('.grant').count()).toBe(50);
     await page.getByRole('button', { name: 'Show 50 more' }).click();

@@ -1,8 +1,8 @@
 import type { RecordBody } from '@chaperone/evidence';
 import type { Browser, Page } from 'playwright-core';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
-import { hasChromium, launch, leave, type Site, startSite, visit } from './browser.test-support.ts';
+import { hasChromium, launch, type Site, startSite, Visits } from './browser.test-support.ts';
 import { expectInEveryWindow, expectNothingUnseen } from './page.test-support.ts';
 import { begin, bar, panel, row } from './requests.test-support.ts';
 import { tell } from './world.test-support.ts';
@@ -18,15 +18,11 @@ beforeAll(async () => {
   };
 });
 
-const come = async (home: string): Promise<Page> => {
-  const { page, context, faults } = await visit(browser, site, { home });
-  onTestFinished(async () => {
-    await leave(context);
-    if (faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(faults).toEqual([]);
-  });
-  return page;
-};
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+const come = async (home: string): Promise<Page> => (await visits.come({ home })).page;
 const plain = (text: string): string => text.replaceAll(/\s+/g, ' ').trim();
 const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 const CHANGE = ['  spec:', '-   replicas: 2', '+   replicas: 3 # <b>\u202e'];

@@ -4,23 +4,23 @@ import { afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vi
 import { hasChromium, launch, leave, visit } from './browser.test-support.ts';
 import { callbackOf, CLIENT, type ClusterSite, startClusterSite } from './cluster-site.test-support.ts';
 import { expectAccessible, expectNoSidewaysScroll } from './page.test-support.ts';
-import { aWorld, type World } from './world.test-support.ts';
+import { aPlainSession, type Session } from './world.test-support.ts';
 
 // The program of a cluster's collector, a real provider at another site, both over TLS, and a real browser between them.
 
 let browser: Browser;
 let site: ClusterSite;
-let world: World;
+let session: Session;
 let provider: TestProvider | undefined;
 let host: string;
 let deep: string;
 
 beforeAll(async () => {
   if (!hasChromium) return undefined;
-  world = aWorld();
-  [browser, site] = await Promise.all([launch(), startClusterSite([world.plain])]);
+  session = aPlainSession();
+  [browser, site] = await Promise.all([launch(), startClusterSite([session])]);
   host = `localhost:${site.providerPort}`;
-  deep = `/sessions/${world.plain.name}?at=7`;
+  deep = `/sessions/${session.name}?at=7`;
   return async () => {
     await browser.close();
     await site[Symbol.asyncDispose]();

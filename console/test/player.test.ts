@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core';
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { hasChromium, launch, type Site, startSite, visit, type VisitOptions } from './browser.test-support.ts';
-import { expectInEveryWindow, expectNothingUnseen } from './page.test-support.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { hasChromium, launch, type Site, startSite, Visits } from './browser.test-support.ts';
+import { windowsInTurn, expectNothingUnseen } from './page.test-support.ts';
 import { HOSTILE_OUTPUT, LARGE, type Programs, recordPrograms, SEQ_OF } from './programs-world.test-support.ts';
 
 let browser: Browser;
@@ -19,14 +19,13 @@ beforeAll(async () => {
 
 const NETWORK = { retry: { count: 3, condition: /ERR_NETWORK_CHANGED/ } };
 
-async function come(path: string, options: VisitOptions = {}): Promise<Page> {
-  const { page, context, faults } = await visit(browser, site, options);
-  onTestFinished(async () => {
-    await context.close();
-    if (faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(faults).toEqual([]);
-  });
-  await page.goto(`${site.url}${path}`);
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+
+async function come(path: string): Promise<Page> {
+  const { page } = await visits.come({ home: path });
   await page.locator('.skeleton').waitFor({ state: 'detached' });
   return page;
 }
@@ -58,6 +57,7 @@ async function seek(page: Page, to: number): Promise<void> {
 
 describe.runIf(hasChromium)('the page of a session of programs', NETWORK, () => {
   test('is accessible, fits every window, hides nothing and asks nobody else', async () => {
+    const expectInWindow = windowsInTurn();
     const page = await come('/sessions');
     const plain = Object.values(SEQ_OF).map((seq) => `/sessions/${programs.plain}?at=${seq}`);
     const hostile = [0, 5, 7, 8].map((at) => `/sessions/${programs.hostile}?at=${1 + 4 * at}`);
@@ -65,7 +65,7 @@ describe.runIf(hasChromium)('the page of a session of programs', NETWORK, () => 
       await page.goto(`${site.url}${path}`);
       await page.locator('.skeleton').waitFor({ state: 'detached' });
       if ((await page.locator('.player').count()) > 0) await settled(page);
-      await expectInEveryWindow(page, path);
+      await expectInWindow(page, path);
       await expectNothingUnseen(page);
     }
   });

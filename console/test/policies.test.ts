@@ -3,23 +3,23 @@ import { join } from 'node:path';
 import { undrawn } from '@chaperone/api/hostile';
 import { eventually } from '@chaperone/testing';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { HOSTILE_TEXTS } from '../../api/src/hostile-corpus.test-support.ts';
 import { startShop } from '../../cli/src/program.test-support.ts';
 import { aCondition, aPolicy, aResource } from '../../collector/src/policies/policies.fixture.ts';
 import { aRequest } from '../../collector/src/requests/requests.fixture.ts';
 import {
+  type Coming,
   hasChromium,
   launch,
-  leave,
   LongVisit,
   type Site,
   startSite,
   visit,
   type Visit,
-  type VisitOptions,
+  Visits,
 } from './browser.test-support.ts';
-import { expectInEveryWindow, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
+import { windowsInTurn, expectNoSidewaysScroll, expectNothingUnseen, focused } from './page.test-support.ts';
 import { hostilePolicy, policiesOf, resourcesOf } from './policies-world.test-support.ts';
 import { startInbox } from './requests.test-support.ts';
 import { tell } from './world.test-support.ts';
@@ -39,16 +39,14 @@ beforeEach(() => {
   site?.requests.clear();
 });
 
-async function come(options: VisitOptions & { readonly expected?: RegExp } = {}): Promise<Visit> {
-  const visited = await visit(browser, site, { home: '/policies', ...options });
-  onTestFinished(async () => {
-    site.before = () => Promise.resolve(undefined);
-    await leave(visited.context);
-    if (visited.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED'))) throw new Error('ERR_NETWORK_CHANGED');
-    expect(visited.faults.filter((fault) => options.expected?.test(fault) !== true)).toEqual([]);
-  });
-  return visited;
-}
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+const come = (options: Coming = {}): Promise<Visit> => visits.come({ home: '/policies', ...options });
+afterEach(() => {
+  if (hasChromium) site.before = () => Promise.resolve(undefined);
+});
 
 const settled = async (page: Page): Promise<void> => {
   await page.locator('h1').waitFor();
@@ -63,6 +61,7 @@ const NETWORK = { retry: { count: 2, condition: /ERR_NETWORK_CHANGED/ } };
 
 describe.runIf(hasChromium)('policies and resources in every state', NETWORK, () => {
   test('are accessible, fit every window, and hide nothing', async () => {
+    const expectInWindow = windowsInTurn();
     const [policies, resources] = [policiesOf(site.policies), resourcesOf(site.policies)];
     site.policies.invalid = `shop/policy.yaml:18:3 spec.rules[0] is unknown\n${Object.values(HOSTILE_TEXTS).join(' ')}`;
     const { page } = await come({ expected: /status of 404/ });
@@ -83,7 +82,7 @@ describe.runIf(hasChromium)('policies and resources in every state', NETWORK, ()
       await settled(page);
       if (name !== 'gone')
         expect(await textOf(page, '.banner.deny')).toMatch(/^⊘ The files have mistakes\..*shop\/policy\.yaml:18:3/);
-      await expectInEveryWindow(page, name);
+      await expectInWindow(page, name);
       await expectNothingUnseen(page);
       expect(await page.evaluate('window.hacked')).toBeUndefined();
     }
@@ -149,8 +148,7 @@ describe.runIf(hasChromium)('the list of policies', NETWORK, () => {
 describe.runIf(hasChromium)('a policy', NETWORK, () => {
   test('says first what fails: why, since when, what mends it, and the command that says more', async () => {
     policiesOf(site.policies);
-    const { page } = await come();
-    await page.goto(`${site.url}/policies/agents/report-agent`);
+    const { page } = await come({ home: '/policies/agents/report-agent' });
     await settled(page);
     expect(await textOf(page, '.conditions h2')).toBe('⚠ Not ready 2 of 3 conditions fail');
     const first = await textOf(page, '.conditions li');
@@ -164,8 +162,7 @@ describe.runIf(hasChromium)('a policy', NETWORK, () => {
   test('reads as sentences, those first that win, and leads to the resources of its rules and back', async () => {
     policiesOf(site.policies);
     resourcesOf(site.policies);
-    const { page } = await come();
-    await page.goto(`${site.url}/policies/agents/support-agent`);
+    const { page } = await come({ home: '/policies/agents/support-agent' });
     await settled(page);
     const sentences = (await page.locator('.rules-list > li > p').allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '));
     expect(sentences).toEqual([
@@ -182,8 +179,7 @@ describe.runIf(hasChromium)('a policy', NETWORK, () => {
 
   test('that was changed since anybody looked says so, and of one at which nobody looked nothing is said', async () => {
     policiesOf(site.policies);
-    const { page } = await come();
-    await page.goto(`${site.url}/policies/batch/changed-agent`);
+    const { page } = await come({ home: '/policies/batch/changed-agent' });
     await page.getByText('This was said of generation 13; the policy is at 14 by now.').waitFor();
     await page.goto(`${site.url}/policies/batch/new-agent`);
     await page.getByText('Nothing is known here about how this policy stands.').waitFor();
@@ -193,8 +189,7 @@ describe.runIf(hasChromium)('a policy', NETWORK, () => {
 
 test.runIf(hasChromium)('a resource names the Secret of its credential, and no page has what is in one', NETWORK, async () => {
   resourcesOf(site.policies);
-  const { page } = await come();
-  await page.goto(`${site.url}/resources/data/orders-db`);
+  const { page } = await come({ home: '/resources/data/orders-db' });
   await settled(page);
   const text = await textOf(page, 'main');
   expect(text).toContain('Secret data/orders-db-agent as user agent_ro; never shown, and no agent holds it');
@@ -218,7 +213,7 @@ describe.runIf(hasChromium)('what changes', NETWORK, () => {
 
   test('is asked for every ten seconds without anybody doing anything', async () => {
     site.policies.put(aPolicy());
-    const { page } = await come();
+    const { page } = await come({ alone: true });
     await page.clock.install();
     await page.reload();
     await settled(page);
@@ -229,8 +224,7 @@ describe.runIf(hasChromium)('what changes', NETWORK, () => {
 
   test('is not shown on once it is gone, or may not be seen any more', async () => {
     site.policies.put(aPolicy());
-    const { page } = await come({ expected: /status of 404/ });
-    await page.goto(`${site.url}/policies/agents/support-agent`);
+    const { page } = await come({ expected: /status of 404/, home: '/policies/agents/support-agent' });
     await page.locator('.rules-list').waitFor();
     site.policies.clear();
     await look(page);
@@ -281,8 +275,7 @@ describe.runIf(hasChromium)('links', NETWORK, () => {
   test('lead from a request to its resource and its policy', async () => {
     const request = site.requests.put(aRequest());
     site.policies.put(aPolicy(), aResource());
-    const { page } = await come();
-    await page.goto(`${site.url}/requests/agents/${request.metadata.name}`);
+    const { page } = await come({ home: `/requests/agents/${request.metadata.name}` });
     await page.locator('.whole').getByRole('link', { name: 'agents/support-agent' }).click();
     await page.waitForURL('**/policies/agents/support-agent');
     await page.goBack();
@@ -294,8 +287,7 @@ describe.runIf(hasChromium)('links', NETWORK, () => {
     const session = tell({ serviceAccount: 'support-agent', resource: 'orders-db', ago: 60_000, segments: [[]] });
     for (const bytes of session.segments) await site.collector.ingest(bytes);
     site.policies.put(aPolicy(), aResource());
-    const { page } = await come();
-    await page.goto(`${site.url}/sessions/${session.name}?at=0`);
+    const { page } = await come({ home: `/sessions/${session.name}?at=0` });
     await page.locator('#entry').getByRole('link', { name: 'agents/support-agent' }).click();
     await page.waitForURL('**/policies/agents/support-agent');
     await page.goBack();
@@ -305,8 +297,7 @@ describe.runIf(hasChromium)('links', NETWORK, () => {
 
   test('are made of no name that could lead elsewhere', async () => {
     site.policies.put(hostilePolicy('../../v1/trust', 'p'));
-    const { page } = await come();
-    await page.goto(`${site.url}/policies/hostile/p`);
+    const { page } = await come({ home: '/policies/hostile/p' });
     await settled(page);
     expect(await page.locator('.rules-list a').count()).toBe(0);
     await page.locator('.rules-list').getByText('../../v1/trust').first().waitFor();

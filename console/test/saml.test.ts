@@ -4,14 +4,14 @@ import type { Browser, Page } from 'playwright-core';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { hasChromium, launch, leave, visit } from './browser.test-support.ts';
 import { type ClusterSite, startClusterSite } from './cluster-site.test-support.ts';
-import { aWorld, type World } from './world.test-support.ts';
+import { aPlainSession, type Session } from './world.test-support.ts';
 
 // The program of a cluster's collector, a SAML provider's page at another site that posts its answer, and a real browser between them.
 
 let browser: Browser;
 let site: ClusterSite;
 let provider: TestSamlProvider;
-let world: World;
+let session: Session;
 let statement: SamlStatement;
 let host: string;
 
@@ -36,11 +36,11 @@ async function serve(): Promise<AsyncDisposable> {
 
 beforeAll(async () => {
   if (!hasChromium) return undefined;
-  world = aWorld();
+  session = aPlainSession();
   provider = await aSamlProvider();
   [browser, site] = await Promise.all([
     launch(),
-    startClusterSite([world.plain], ({ provider: at, file }) => ({
+    startClusterSite([session], ({ provider: at, file }) => ({
       CHAPERONE_SAML_ENTRY_POINT: `${at}/sso`,
       CHAPERONE_SAML_IDP_ISSUER: provider.entityId,
       CHAPERONE_SAML_IDP_CERTIFICATE_FILE: file('idp.crt', provider.certificate),
@@ -72,7 +72,7 @@ const link = (page: Page) => page.getByRole('link', { name: `Sign in with ${host
 describe.runIf(hasChromium)('signing in by SAML', { retry: { count: 3, condition: /ERR_NETWORK_CHANGED/ } }, () => {
   test('leads to the moment that was linked to, with a cookie for the way back alone', async () => {
     statement = { name: 'mira', attributes: { groups: ['support'] } };
-    const deep = `/sessions/${world.plain.name}?at=7`;
+    const deep = `/sessions/${session.name}?at=7`;
     const page = await come();
     await page.goto(`${site.url}${deep}`);
     await link(page).click();

@@ -10,7 +10,8 @@ import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { TABLE } from '../../evidence/test/corpus.ts';
 import { size, tree, written } from '../../evidence/test/files.ts';
 import * as world from '../../evidence/test/world.ts';
-import { hasChromium, launch, leave, type Site, startSite, visit } from './browser.test-support.ts';
+import { COMPILED } from '../../cli/src/program.test-support.ts';
+import { hasChromium, launch, type Site, startSite, Visits } from './browser.test-support.ts';
 import { expectInEveryWindow, expectNothingUnseen } from './page.test-support.ts';
 import { ask, type Session, tell, trust } from './world.test-support.ts';
 
@@ -44,13 +45,13 @@ beforeAll(async () => {
 
 const path = (name: string): string => join(directory.path, name);
 
+const visits = new Visits(
+  () => browser,
+  () => site,
+);
+
 async function come(to = '/evidence'): Promise<Page> {
-  const { page, context, faults } = await visit(browser, site, {});
-  onTestFinished(async () => {
-    await leave(context);
-    expect(faults).toEqual([]);
-  });
-  await page.goto(`${site.url}${to}`);
+  const { page } = await visits.come({ home: to });
   await page.locator('.skeleton').waitFor({ state: 'detached' });
   if (to === '/evidence') await page.getByRole('heading', { name: 'Verify evidence in this browser' }).click();
   return page;
@@ -86,9 +87,10 @@ async function said(page: Page): Promise<string[]> {
 async function toldByProgram(name: string, buffer: Buffer): Promise<string[]> {
   await writeFile(path(name), buffer);
   const args = [MAIN, 'verify', name, '--policy', 'trust.policy', '--trust', 'trust.json'];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: directory.path }).catch(
-    (error: { stdout: string }) => error,
-  );
+  const { stdout } = await promisify(execFile)(process.execPath, args, {
+    cwd: directory.path,
+    env: { ...process.env, ...COMPILED },
+  }).catch((error: { stdout: string }) => error);
   return stdout
     .trimEnd()
     .split('\n')

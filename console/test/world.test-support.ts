@@ -253,17 +253,23 @@ export interface World {
   readonly tcp: Session;
 }
 
-export function aWorld(): World {
-  const many = (count: number): RecordBody[] =>
-    Array.from({ length: count }, (_, at) =>
-      ask({ text: `SELECT * FROM orders WHERE id = ${at}`, rule: 'read', columns: ['id'], rows: [[`t:${at}`]] }),
-    ).flat();
-  const plain = tell({
+const many = (count: number): RecordBody[] =>
+  Array.from({ length: count }, (_, at) =>
+    ask({ text: `SELECT * FROM orders WHERE id = ${at}`, rule: 'read', columns: ['id'], rows: [[`t:${at}`]] }),
+  ).flat();
+
+/** The one of a world that is as most are. */
+export function aPlainSession(): Session {
+  return tell({
     serviceAccount: 'support-agent',
     resource: 'orders-db',
     ago: 2 * HOUR,
     segments: [support(), [...many(14), ...ask(CUSTOMERS)]],
   });
+}
+
+export function aWorld(): World {
+  const plain = aPlainSession();
   const live = tell({
     serviceAccount: 'support-agent',
     resource: 'orders-db',
