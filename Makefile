@@ -42,7 +42,7 @@ e2e: node_modules/.chaperone ## Test on a real cluster: images, chart, an agent'
 bench: node_modules/.chaperone ## Measure beside a direct connection and PgBouncer (CLUSTER=1: approvals, on a real cluster)
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; node $(if $(CLUSTER),e2e/src/times/main.ts,bench/src/main.ts)
 
-soak: node_modules/.chaperone ## Compare 20,000 generated queries per PostgreSQL version with what the server returns, run all on 14 to 17 that `make test` runs in part, run clients on 14 to 17, stop recorder and collector anywhere, record 10,000 sessions at once, rotate the CA for 5 minutes, restart and cut off the API server, run informers for 30, and change, restart and kill everything on a cluster for 30 (ONLY=, QUERIES=, SEED=, MINUTES=)
+soak: node_modules/.chaperone ## Compare 20,000 generated queries per PostgreSQL version with what the server returns, run all on 14 to 17 that `make test` runs in part, run clients on 14 to 17, look at all pages in all windows, stop recorder and collector anywhere, record 10,000 sessions at once, rotate the CA for 5 minutes, restart and cut off the API server, run informers for 30, and change, restart and kill everything on a cluster for 30 (ONLY=, QUERIES=, SEED=, MINUTES=)
 	@bin=$(node_bin); export PATH="$$bin:$$PATH"; ONLY="$(ONLY)" QUERIES="$(QUERIES)" SEED="$(SEED)" MINUTES="$(MINUTES)" node scripts/soak.ts
 
 generate: node_modules/.chaperone ## Write what is generated from code: CRDs, tables of codes

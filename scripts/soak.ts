@@ -4,6 +4,7 @@
  *     queries    compares generated ones with what PostgreSQL really returns, per major version (QUERIES, SEED)
  *     majors     runs whole, on each version of PostgreSQL, what `make test` runs in part on all but the newest
  *     clients    runs real ones on the versions of PostgreSQL that `make test` leaves out
+ *     pages      looks at every state of the console's pages in every window, and at every changed bit of evidence in its worker
  *     crashes    stops recorder and collector after any operation on their disks, as tests do a few times (SEED)
  *     broker     is killed at each step of a delivery and at any moment, its disk kept, cut or emptied (SEED)
  *     sessions   records 10,000 at once over a spool on disk
@@ -14,7 +15,7 @@
  *     informers  of client-go on a real cluster, through a sidecar beside direct ones (MINUTES)
  *     churn      of everything on a real cluster, under agents that look at every answer (SEED, MINUTES)
  *
- * What each but majors and clients found are lines in docs/testing/soak.md; of churn in docs/testing/churn.md.
+ * What each but majors, clients and pages found are lines in docs/testing/soak.md; of churn in docs/testing/churn.md.
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -91,6 +92,11 @@ function clients(): boolean {
   }
   return passed;
 }
+
+/** Of which `make test` leaves out what is much alike. */
+const PAGES = ['console', 'requests-page', 'policies', 'player', 'verifier'].map((name) => `console/test/${name}.test.ts`);
+
+const pages = (): boolean => passes(PAGES, { WHOLE: '1' });
 
 /** Histories, each with stops and failing operations, of the recorder and of the collector. */
 const CRASHES = ['--histories', '10', '--states', '100', '--faults', '200'];
@@ -262,7 +268,7 @@ function churn(): boolean {
   return spawnSync(process.execPath, [join(root, 'e2e/src/churn/main.ts')], { cwd: root, stdio: 'inherit' }).status === 0;
 }
 
-const parts = { queries, majors, clients, crashes, broker, sessions, rotations, outages, propagation, reach, informers, churn };
+const parts = { queries, majors, clients, pages, crashes, broker, sessions, rotations, outages, propagation, reach, informers, churn };
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

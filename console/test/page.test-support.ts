@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { WHOLE } from '@chaperone/testing';
 import type { Page } from 'playwright-core';
 import { expect } from 'vitest';
 
@@ -29,9 +30,6 @@ export async function expectNoSidewaysScroll(page: Page, what: string): Promise<
   );
   expect([what, wide]).toEqual([what, []]);
 }
-
-/** Looks at whatever there is: `make soak`. `make test` looks at a part of what is much alike. */
-export const WHOLE = process.env['WHOLE'] === 'true';
 
 /** A phone and a desk, in either theme, each with a neighbour that is as wide as another; how they differ is for the style sheets alone. */
 const WINDOWS = [

@@ -1,7 +1,7 @@
 import { POSTGRES_SERVERS } from './postgres.ts';
 
 /** Set by `make soak`: what runs in part runs whole. */
-const WHOLE = process.env['WHOLE'] === '1';
+export const WHOLE = process.env['WHOLE'] === '1';
 
 /**
  * What of a corpus runs on a major version of PostgreSQL: all of it on the newest; on each older one a part of its own, and all of
