@@ -241,7 +241,8 @@ export async function visit(browser: Browser, site: Visited, options: VisitOptio
   });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: site.url });
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  // A machine that is busy is slow, which is no fault.
+  page.setDefaultTimeout(90_000);
   const faults: string[] = [];
   page.on('console', (message) => {
     if (page.url().startsWith(elsewhere)) return;

@@ -134,7 +134,9 @@ export async function startClusterSite(
   });
   let written = '';
   program.stdout.setEncoding('utf8').on('data', (chunk: string) => (written += chunk));
-  await eventually('the collector', async () => ((await statusOf(`${url}/healthz`, authority.ca)) === 200 ? true : undefined));
+  const isUp = async (): Promise<true | undefined> =>
+    (await statusOf(`${url}/healthz`, authority.ca)) === 200 ? true : undefined;
+  await eventually('the collector', isUp, 90_000);
   return {
     url,
     reviewed,
