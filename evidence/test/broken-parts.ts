@@ -129,7 +129,15 @@ function statements(): void {
   const epoch = world.anEpoch(pod);
   const nkey = encodeNkey(pod.nkey.publicKey);
   const counter = {
-    ...{ origin: world.ORIGIN, nkey, number: 1, opened: 1, newest: null, sealed: 1, last: null, pending: [], more: 0 },
+    origin: world.ORIGIN,
+    nkey,
+    number: 1,
+    opened: 1,
+    newest: null,
+    sealed: 1,
+    last: null,
+    pending: [],
+    more: 0,
     clock: { wall: epoch.notBefore, mono: 1 },
   };
   const signed = signCounter(counter, epoch);

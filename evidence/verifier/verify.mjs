@@ -167,26 +167,27 @@ function parse(shape, text, code, message) {
   return need(shape(value) && value, code, message);
 }
 
-const [count, u32, session, origin] = [int(0), int(0, 0xffffffff), like(/^s-[a-z2-7]{16}$/), str(253, 1)];
+const [count, u32, session, named] = [int(0), int(0, 0xffffffff), like(/^s-[a-z2-7]{16}$/), str(253, 1)];
 const [digest, salt] = [like(/^[0-9a-f]{64}$/), like(/^[0-9a-f]{32}$/)];
-const HEAD = exact({ format: one('chaperone.dev/evidence/v1'), origin });
+const HEAD = exact({ format: one('chaperone.dev/evidence/v1'), origin: named });
 const LATER = like(/^chaperone\.dev\/evidence\/(?!v1$)/);
 const TRUST = open({ origin: str(Infinity), enrolmentKeys: list(str(Infinity), Infinity) });
 const SIGNED = exact({ body: str(2048), signature: str(100) });
 const AGENT = exact({ namespace: str(253, 1), serviceAccount: str(253, 1), 'pod?': str(253), 'podUid?': str(64) });
 const COUNTED = exact({ registration: SIGNED, certificate: SIGNED, counter: SIGNED });
 const COUNTER = exact({
-  origin, nkey: str(64), number: int(1), opened: count, sealed: count, more: count,
+  origin: named, nkey: str(64), number: int(1), opened: count, sealed: count, more: count,
   newest: orNull(session), last: orNull(exact({ session, number: u32, link: digest })),
   pending: list(tuple(session, u32), 40), clock: exact({ wall: num, mono: num }),
 });
 /** Signed statements: what their context says, their shape, and the code of what is wrong with one. */
-const REGISTRATION = ['registration', exact({ nkey: str(64), agent: AGENT, origin, issuedAt: num }), 'RegistrationUntrusted'];
+const ENROLLED = exact({ nkey: str(64), agent: AGENT, origin: named, issuedAt: num });
+const REGISTRATION = ['registration', ENROLLED, 'RegistrationUntrusted'];
 const EPOCH = exact({ nkey: str(64), key: str(64), epoch: int(1), notBefore: num, notAfter: num });
 const CERTIFICATE = ['epoch', EPOCH, 'CertificateInvalid'];
 const STATEMENT = ['counter', COUNTER, 'CounterInvalid'];
 const HEADER = exact({
-  version: one(2), origin, session, number: u32, prev: orNull(digest), certificate: SIGNED, registration: digest,
+  version: one(2), origin: named, session, number: u32, prev: orNull(digest), certificate: SIGNED, registration: digest,
   records: exact({ first: count, last: int(-1), count }), root: digest, key: exact({ id: digest, salt }),
   payload: exact({ codec: one('zstd+aes-256-gcm'), digest, length: count, plain: count }),
   policy: str(128), clock: exact({ wall: tuple(num, num), mono: tuple(num, num), sealed: num }),
@@ -520,8 +521,8 @@ function placeOf(name) {
   return undefined;
 }
 
+const octal = (value, digits) => `${value.toString(8).padStart(digits, '0')}\0`;
 function headerOf(name, size) {
-  const octal = (value, digits) => `${value.toString(8).padStart(digits, '0')}\0`;
   const zero = octal(0, 7);
   const build = (sum) => {
     const start = [name.padEnd(100, '\0'), octal(0o644, 7), zero, zero, octal(size, 11), octal(0, 11), sum];
@@ -551,6 +552,7 @@ function textOf(entry, shape, bytes, words) {
   const isIt = hexOf(bytes) === entry.order && words.every((word) => said[word] === entry[word]);
   return isIt ? said : fail('PayloadAltered', 'the text is not the one that the log names');
 }
+const withoutExtra = (whole, head, extra) => (base64(extra) ? head : whole);
 const readingOf = ({ session: name, way, at }, entry) => ({ session: name ?? undefined, way, at, entry });
 
 /** Takes the members of one file in their order, each by the method of its kind. What it throws is the fault of the file. */
@@ -675,7 +677,6 @@ class EvidenceFile {
   }
   /** C2SP tlog-proof may have an extra line, which says nothing here. */
   proof(bytes, index) {
-    const withoutExtra = (whole, head, extra) => (base64(extra) ? head : whole);
     const text = bytes.toString('latin1').replace(/^([^\n]*\n)extra (.*)\n/, withoutExtra);
     const { numbers, hashes, rest } = readProof(text, PROOFS.proof);
     need(numbers[0] === index && rest === this.note, 'MalformedBundle', 'a proof is of another entry or checkpoint');
@@ -771,9 +772,9 @@ class EvidenceFile {
   }
   /** What the range or a counter says of sessions of which the file has nothing. */
   #judgeAbsent() {
-    const absent = (session, verdict, more) => {
-      if (!this.sessions.has(session))
-        this.sessions.set(session, { session, verdict, segments: 0, records: 0, contents: 'sealed', ...more });
+    const absent = (name, verdict, more) => {
+      if (!this.sessions.has(name))
+        this.sessions.set(name, { session: name, verdict, segments: 0, records: 0, contents: 'sealed', ...more });
     };
     for (const [name, { entries: logged, numbers, erasure }] of this.logged)
       if (erasure !== undefined) absent(name, 'erased', { logged, erasure });
