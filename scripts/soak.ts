@@ -268,7 +268,21 @@ function churn(): boolean {
   return spawnSync(process.execPath, [join(root, 'e2e/src/churn/main.ts')], { cwd: root, stdio: 'inherit' }).status === 0;
 }
 
-const parts = { queries, majors, clients, pages, crashes, broker, sessions, rotations, outages, propagation, reach, informers, churn };
+const parts = {
+  queries,
+  majors,
+  clients,
+  pages,
+  crashes,
+  broker,
+  sessions,
+  rotations,
+  outages,
+  propagation,
+  reach,
+  informers,
+  churn,
+};
 const wanted = (process.env['ONLY'] || Object.keys(parts).join(',')).split(',');
 let failed = false;
 for (const [name, part] of Object.entries(parts)) if (wanted.includes(name) && !(await part())) failed = true;

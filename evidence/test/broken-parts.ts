@@ -117,7 +117,7 @@ function sealedHeaders(): void {
     ['a later segment without records', 1, { records: [] }],
   ] as const) {
     const made = world.aSession({
-      mods: (input) => (input.number === number ? ({ ...input, ...change } as typeof input) : input),
+      mods: (input) => (input.number === number ? { ...input, ...change } : input),
     });
     const sealed = fileOf(made).filter(({ name }) => !name.startsWith('key/'));
     add(`a sealed session with ${what}`, sealed, { exit: 3 });

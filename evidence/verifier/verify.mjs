@@ -514,7 +514,7 @@ function* membersOf(path) {
 /** The kind of a member, and the session and number in its name. */
 function placeOf(name) {
   for (const [kind, [pattern]] of Object.entries(MEMBERS)) {
-    const found = new RegExp(`^${pattern}$`).exec(name);
+    const found = new RegExp(`^${String(pattern)}$`).exec(name);
     const where = found?.slice(1).map((part) => (part.startsWith('s-') ? part : decimal(part)));
     if (where !== undefined && !where.includes(undefined)) return [kind, where];
   }
@@ -748,7 +748,7 @@ class EvidenceFile {
     const { judge } = this;
     if (judge === undefined) return;
     const { name, segments, records, key, newest, fault } = judge;
-    const { entries, numbers = new Map(), erasure = undefined } = this.logged.get(name) ?? {};
+    const { entries, numbers = new Map(), erasure } = this.logged.get(name) ?? {};
     const order = judge.order ?? erasure;
     const isGone = segments === 0 && fault === undefined && order !== undefined;
     const claims = this.claims.get(name) ?? new Map();

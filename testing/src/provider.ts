@@ -55,7 +55,7 @@ let taken = 0;
 function aKey(kid: string): Key {
   const at = taken++ % KEYS;
   const key = (made[at] ??= generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }));
-  return { ...key, kid, alg: 'RS256', use: 'sig' } as Key;
+  return { ...key, kid, alg: 'RS256', use: 'sig' };
 }
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
