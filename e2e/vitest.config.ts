@@ -4,10 +4,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Leaves evidence that is missing, which owners of later policies for the same agents are told of. */
 const LAST = 'completeness.e2e.ts';
 
+const rank = ({ moduleId }: TestSpecification): string => (moduleId.endsWith(LAST) ? '~' : moduleId);
+
 /** By name, so that each run meets what the one before met. */
 class ByName extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rank = ({ moduleId }: TestSpecification): string => (moduleId.endsWith(LAST) ? '~' : moduleId);
     return Promise.resolve(files.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1)));
   }
 }

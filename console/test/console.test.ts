@@ -105,7 +105,8 @@ describe.runIf(hasChromium)('every page in every state', NETWORK, () => {
 
 describe.runIf(hasChromium)('signing in', NETWORK, () => {
   test('works by a link once, leaves no trace of it, and no script reads the cookie', async () => {
-    const { page, context } = await come({ signedIn: false, expected: /status of 410/, home: '/sessions' });
+    const { page, context } = await come({ signedIn: false, expected: /status of 410/ });
+    await page.goto(`${site.url}/sessions`);
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     await expect.poll(() => page.getByText('chaperone console').isVisible()).toBe(true);
 
