@@ -62,7 +62,8 @@ const STEPS: readonly Step[] = [
   { command: 'get configmap applied -o jsonpath={.data}' },
   { command: 'replace -f -', input: MANIFEST({ d: '5' }) },
   { command: 'delete configmap applied --dry-run=server' },
-  { command: 'get events' },
+  // The server's own repairs are warnings, of one namespace or the other.
+  { command: 'get events --field-selector=type=Normal' },
   { command: 'top pods' },
   { command: 'run box --image=example/box --restart=Never' },
   { command: 'logs box' },
@@ -84,7 +85,7 @@ function withoutChance(text: string): string {
   return text
     .replaceAll(/\btwin\b/g, 'shop')
     .replaceAll(/https:\/\/127\.0\.0\.1:\d+/g, 'https://SERVER')
-    .replaceAll(/\b\d+(s|m|ms)\b/g, 'AGE')
+    .replaceAll(/\b(\d+(d|h|ms|m|s))+\b/g, 'AGE')
     .replaceAll(/\w{3}, \d\d \w{3} \d{4} [\d:]+ [+-]\d{4}/g, 'TIME')
     .replaceAll(/\d{4}-\d\d-\d\d[ T][\d:.]+( [+-]\d{4}|Z)?/g, 'TIME')
     .replaceAll(/10\.96\.\d+\.\d+/g, 'ADDRESS')
